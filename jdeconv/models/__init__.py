@@ -1,0 +1,69 @@
+"""Networks, one architecture per file, and `build`, which makes one from a config.
+
+Every class takes `(image_shape, *, num_classes=None, ..., dtype=None, rngs)` and every
+network takes images `[batch, H, W, C]`: it returns logits `[batch, num_classes]`, or an
+image of exactly the size it received. `output` says which: "logits" or "image".
+"""
+
+import inspect
+from collections.abc import Mapping
+
+from flax import nnx
+from jax.typing import DTypeLike
+
+from jdeconv.models.autoencoder import Autoencoder
+from jdeconv.models.cnn import CNN
+from jdeconv.models.decoder import Decoder
+from jdeconv.models.encoder import Encoder
+from jdeconv.models.tutorial import ConvDeconvNet
+
+__all__ = [
+    "CNN",
+    "Autoencoder",
+    "ConvDeconvNet",
+    "Decoder",
+    "Encoder",
+    "build",
+]
+
+_BY_NAME = {"autoencoder": Autoencoder, "cnn": CNN, "conv_deconv": ConvDeconvNet}
+
+
+def build(
+    config: Mapping,
+    *,
+    image_shape: tuple[int, int, int],
+    num_classes: int | None = None,
+    dtype: DTypeLike | None = None,
+    rngs: nnx.Rngs,
+) -> nnx.Module:
+    """The network that a config describes.
+
+    Args:
+      config: `name`, and any options of that network's class.
+      image_shape: (H, W, C) of the images it is trained on.
+      num_classes: of a labelled data set, else None.
+      dtype: type to compute in; parameters are float32.
+      rngs: NNX random streams.
+
+    Raises:
+      ValueError: an unknown name or option; the message lists the known ones.
+    """
+    options = dict(config)
+    name = options.pop("name", None)
+    if name not in _BY_NAME:
+        raise ValueError(
+            f"config.model.name={name!r}: must be one of {', '.join(_BY_NAME)}"
+        )
+    cls = _BY_NAME[name]
+    known = set(inspect.signature(cls).parameters)
+    known -= {"image_shape", "num_classes", "dtype", "rngs"}
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"config.model.{option}: the network {name!r} has no such option, "
+                f"only {', '.join(sorted(known))}"
+            )
+    return cls(
+        tuple(image_shape), num_classes=num_classes, dtype=dtype, rngs=rngs, **options
+    )

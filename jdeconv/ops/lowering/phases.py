@@ -1,0 +1,98 @@
+"""Polyphase: one stride-1 convolution on the small grid, its outputs interleaved.
+
+With stride s, x at positions of one remainder (phase) r = (i + lo) mod s sees only the
+taps t = r, r + s, r + 2s, ... of the kernel, and these form an ordinary stride-1
+convolution over y. All s phases are computed at once, as s times the channels, and
+then woven together. On one axis, window 3 (t0 t1 t2), stride 2:
+
+    phase 0    q -> y[q] t0 + y[q-1] t2        p0 p0 p0
+    phase 1    q -> y[q] t1                    p1 p1 p1
+    woven      i + lo = q s + r                p0 p1 p0 p1 p0 p1
+
+No product with an inserted zero is left; a window that the stride does not divide is
+filled up with zero taps. See Shi et al., "Is the deconvolution layer the same as a
+convolutional layer?" (2016), whose sub-pixel convolution is this form.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jdeconv.ops.conv import channels_last
+from jdeconv.ops.geometry import Axis
+
+
+def lower(
+    y: Array,
+    kernel: Array,
+    axes: tuple[Axis, ...],
+    groups: int,
+    *,
+    precision=None,
+    preferred_element_type=None,
+) -> Array:
+    """Transposed conv as in `lowering`, for every legal argument.
+
+    A dilated kernel is used with its zeros written out.
+    """
+    strides = tuple(a.stride for a in axes)
+    first = tuple(a.low // a.stride for a in axes)  # smallest and largest q needed
+    last = tuple((a.low + a.input_size - 1) // a.stride for a in axes)
+    kernel, taps = _phase_kernel(kernel, axes, groups)
+    phases = lax.conv_general_dilated(
+        y,
+        kernel,
+        window_strides=(1,) * len(axes),
+        padding=[
+            (m - 1 - q0, q1 - (a.output_size - 1))
+            for m, q0, q1, a in zip(taps, first, last, axes)
+        ],
+        dimension_numbers=channels_last(len(axes)),
+        feature_group_count=groups,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+    woven = _interleave(phases, strides, groups)
+    starts = [a.low - q0 * a.stride for q0, a in zip(first, axes)]
+    return lax.slice(
+        woven,
+        (0, *starts, 0),
+        (
+            woven.shape[0],
+            *(start + a.input_size for start, a in zip(starts, axes)),
+            woven.shape[-1],
+        ),
+    )
+
+
+def _phase_kernel(kernel: Array, axes: tuple[Axis, ...], groups: int):
+    """[*window, in/g, out] -> [*taps, out/g, g * prod(s) * in/g], and the taps."""
+    num_axes = len(axes)
+    taps = tuple(-(-a.span // a.stride) for a in axes)
+    kernel = lax.pad(
+        kernel,
+        jnp.zeros((), kernel.dtype),
+        [(0, m * a.stride - a.span, a.dilation - 1) for m, a in zip(taps, axes)]
+        + [(0, 0, 0)] * 2,
+    )
+    split = [size for m, a in zip(taps, axes) for size in (m, a.stride)]
+    kernel = kernel.reshape(*split, kernel.shape[-2], groups, -1)
+    tap_axes = tuple(range(0, 2 * num_axes, 2))
+    phase_axes = tuple(range(1, 2 * num_axes, 2))
+    inputs, group, outputs = range(2 * num_axes, 2 * num_axes + 3)
+    # Tap m of a phase reads y[q - m]: a correlation with the taps in reverse.
+    kernel = lax.rev(kernel, tap_axes)
+    kernel = kernel.transpose(*tap_axes, outputs, group, *phase_axes, inputs)
+    return kernel.reshape(*taps, kernel.shape[num_axes], -1), taps
+
+
+def _interleave(phases: Array, strides: tuple[int, ...], groups: int) -> Array:
+    """[batch, *q, g * prod(s) * c] -> [batch, *(q s), g * c]."""
+    num_axes = len(strides)
+    batch, *q, channels = phases.shape
+    channels = channels // (groups * math.prod(strides))
+    split = phases.reshape(batch, *q, groups, *strides, channels)
+    grid = [a for i in range(num_axes) for a in (1 + i, num_axes + 2 + i)]
+    woven = split.transpose(0, *grid, num_axes + 1, 2 * num_axes + 2)
+    return woven.reshape(batch, *(n * s for n, s in zip(q, strides)), groups * channels)

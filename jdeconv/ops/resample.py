@@ -1,0 +1,225 @@
+"""Other grids: rearrangement between depth and space, interpolation, blur pooling."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jdeconv.ops.conv import conv
+from jdeconv.ops.geometry import IntOrInts, per_axis
+
+
+def depth_to_space(x: Array, block: IntOrInts) -> Array:
+    """Lays groups of channels side by side: the sub-pixel rearrangement.
+
+    Channels are read as (position in the block, feature), row-major, as TensorFlow's
+    depth_to_space does. PyTorch's pixel_shuffle reads (feature, position).
+
+    Args:
+      x: `[*batch, *spatial, prod(block) * features]`.
+      block: b, one int per spatial axis; an int is two axes.
+
+    Returns:
+      `[*batch, *(spatial * b), features]`.
+
+    Raises:
+      ValueError: channels that prod(block) does not divide, or a wrong rank.
+
+    >>> depth_to_space(jnp.arange(4.0).reshape(1, 1, 4), 2)[..., 0].tolist()
+    [[0.0, 1.0], [2.0, 3.0]]
+    """
+    block, batch, spatial = _block(x, block)
+    if x.shape[-1] % math.prod(block):
+        raise ValueError(
+            f"x has {x.shape[-1]} channels: must be a multiple of {math.prod(block)}, "
+            f"the size of block {block}"
+        )
+    d, m = len(block), len(batch)
+    split = x.reshape(*batch, *spatial, *block, -1)
+    grid = [a for i in range(d) for a in (m + i, m + d + i)]
+    woven = split.transpose(*range(m), *grid, m + 2 * d)
+    return woven.reshape(*batch, *(n * b for n, b in zip(spatial, block)), -1)
+
+
+def space_to_depth(x: Array, block: IntOrInts) -> Array:
+    """Stacks the positions of each block as channels: the inverse of `depth_to_space`.
+
+    Args:
+      x: `[*batch, *spatial, features]`, each spatial size a multiple of its block.
+      block: one int per spatial axis; an int is two axes.
+
+    Returns:
+      `[*batch, *(spatial / block), prod(block) * features]`.
+
+    Raises:
+      ValueError: sizes that the block does not divide, or a wrong rank.
+    """
+    block, batch, spatial = _block(x, block)
+    if any(n % b for n, b in zip(spatial, block)):
+        raise ValueError(
+            f"x has spatial sizes {spatial}: must be multiples of block {block}"
+        )
+    d, m = len(block), len(batch)
+    pairs = [k for n, b in zip(spatial, block) for k in (n // b, b)]
+    split = x.reshape(*batch, *pairs, x.shape[-1])
+    outer = [m + 2 * i for i in range(d)]
+    inner = [m + 2 * i + 1 for i in range(d)]
+    stacked = split.transpose(*range(m), *outer, *inner, m + 2 * d)
+    return stacked.reshape(*batch, *(n // b for n, b in zip(spatial, block)), -1)
+
+
+def _block(x: Array, block: IntOrInts):
+    num_axes = len(block) if isinstance(block, Sequence) else 2
+    block = per_axis(block, num_axes, "block", 1)
+    if x.ndim < num_axes + 1:
+        raise ValueError(
+            f"x has shape {x.shape}: must be [*batch, *spatial, channels] with "
+            f"{num_axes} spatial axes for block {block}"
+        )
+    split = x.ndim - 1 - num_axes
+    return block, x.shape[:split], x.shape[split:-1]
+
+
+def _linear(t: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - np.abs(t), 0)
+
+
+def _cubic(t: np.ndarray) -> np.ndarray:
+    """Keys 1981 with a = -1/2: exact for quadratics; MATLAB's and Pillow's bicubic."""
+    t = np.abs(t)
+    near = (1.5 * t - 2.5) * t * t + 1
+    far = ((-0.5 * t + 2.5) * t - 4) * t + 2
+    return np.where(t <= 1, near, np.where(t < 2, far, 0))
+
+
+def _lanczos3(t: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(t) < 3, np.sinc(t) * np.sinc(t / 3), 0)
+
+
+_KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "linear": _linear,
+    "cubic": _cubic,
+    "lanczos3": _lanczos3,
+}
+METHODS = ("nearest", *_KERNELS)
+
+
+def _positions(n: int, size: int, align_corners: bool) -> np.ndarray:
+    """Where on the old grid (0 .. n - 1) the points of the new grid lie."""
+    if align_corners:
+        return np.linspace(0, n - 1, size) if size > 1 else np.zeros(1)
+    return (np.arange(size) + 0.5) * n / size - 0.5
+
+
+def resize_matrix(
+    n: int, size: int, *, method: str, align_corners: bool, antialias: bool
+) -> np.ndarray:
+    """`[size, n]` weights of the interpolation along one axis; rows sum to 1."""
+    at = _positions(n, size, align_corners)
+    if method == "nearest":
+        # Half-way points go up, as in jax.image and PyTorch's "nearest-exact".
+        nearest = np.clip(np.floor(at + 0.5), 0, n - 1)
+        return (np.arange(n) == nearest[:, None]).astype(np.float64)
+    step = (n - 1) / max(size - 1, 1) if align_corners else n / size
+    width = max(step, 1.0) if antialias else 1.0
+    weights = _KERNELS[method]((np.arange(n) - at[:, None]) / width)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def resize(
+    x: Array,
+    size: Sequence[int],
+    *,
+    method: str = "linear",
+    align_corners: bool = False,
+    antialias: bool = False,
+) -> Array:
+    """Interpolation on another grid: one matrix product per axis, linear in x.
+
+    Args:
+      x: `[*batch, *spatial, channels]`, floating.
+      size: new size per spatial axis; its length is the number of spatial axes.
+      method: "nearest", "linear", "cubic" (Keys, a = -1/2) or "lanczos3". At borders
+        the weights that fall on the image are scaled to sum to 1, as in `jax.image`.
+      align_corners: False puts pixel centres at (i + 1/2) n / size, as `jax.image` and
+        most libraries do; True maps corner pixels onto corner pixels.
+      antialias: widen the kernel when shrinking, as `jax.image.resize` does by default
+        and PyTorch does not.
+
+    Returns:
+      `[*batch, *size, channels]`.
+
+    Raises:
+      ValueError: an unknown method, a size below 1, a wrong rank.
+      TypeError: an integer image.
+
+    >>> resize(jnp.array([[0.0], [1.0]]), (4,))[:, 0].tolist()
+    [0.0, 0.25, 0.75, 1.0]
+    """
+    if method not in METHODS:
+        raise ValueError(f"method={method!r}: must be one of {', '.join(METHODS)}")
+    size = per_axis(tuple(size), len(size), "size", 1)
+    if x.ndim < len(size) + 1:
+        raise ValueError(
+            f"x has shape {x.shape}: must be [*batch, *spatial, channels] with "
+            f"{len(size)} spatial axes"
+        )
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        raise TypeError(
+            f"x has dtype {x.dtype}: must be floating (integers would be rounded)"
+        )
+    dtype = x.dtype
+    wide = jnp.float32 if jnp.finfo(dtype).bits == 16 else dtype
+    x = x.astype(wide)
+    for i, new in enumerate(size):
+        axis = x.ndim - 1 - len(size) + i
+        n = x.shape[axis]
+        if n == new:
+            continue
+        weights = resize_matrix(
+            n, new, method=method, align_corners=align_corners, antialias=antialias
+        )
+        if method == "nearest":
+            x = jnp.take(x, weights.argmax(axis=1), axis=axis)
+            continue
+        weights = jnp.asarray(weights, wide)
+        x = jnp.tensordot(x, weights, ((axis,), (1,)), precision="highest")
+        x = jnp.moveaxis(x, -1, axis)
+    return x.astype(dtype)
+
+
+def blur_pool(
+    x: Array, strides: IntOrInts = 2, *, taps: Sequence[float] = (1, 2, 1)
+) -> Array:
+    """Low-pass filter, then subsampling: a stride that does not alias.
+
+    Args:
+      x: `[*batch, *spatial, channels]`, floating.
+      strides: one int per spatial axis; an int is two axes.
+      taps: filter along each axis, normalised to sum 1; borders are mirrored.
+
+    Returns:
+      `[*batch, *ceil(spatial / strides), channels]`.
+
+    Raises:
+      ValueError: taps that sum to zero, or an image smaller than the filter's reach.
+
+    References:
+      Zhang, "Making convolutional networks shift-invariant again", 2019.
+    """
+    num_axes = len(strides) if isinstance(strides, Sequence) else 2
+    strides = per_axis(strides, num_axes, "strides", 1)
+    weights = np.asarray(taps, np.float64)
+    if weights.ndim != 1 or not weights.sum():
+        raise ValueError(f"taps={taps!r}: must be numbers with a sum other than 0")
+    weights = weights / weights.sum()
+    # One axis at a time; all other axes are batch to the convolution.
+    for i, stride in enumerate(strides):
+        axis = x.ndim - 1 - num_axes + i
+        kernel = jnp.asarray(weights[:, None, None], x.dtype)
+        moved = jnp.moveaxis(x, axis, -1)[..., None]
+        moved = conv(moved, kernel, strides=stride, padding="REFLECT")
+        x = jnp.moveaxis(moved[..., 0], -1, axis)
+    return x

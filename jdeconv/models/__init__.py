@@ -2,7 +2,8 @@
 
 Every class takes `(image_shape, *, num_classes=None, ..., dtype=None, rngs)` and every
 network takes images `[batch, H, W, C]`: it returns logits `[batch, num_classes]`, or an
-image of exactly the size it received. `output` says which: "logits" or "image".
+image of exactly the size it received. `output` says which: "logits" or "image". What is
+random in training comes from `key=`, one PRNG key per example.
 """
 
 import inspect

@@ -86,12 +86,13 @@ class Autoencoder(nnx.Module):
         self.residual = residual
         self.output = "image"
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, *, key: Array | None = None) -> Array:
         """`[batch, H, W, C]` to the same shape.
 
         Raises:
           ValueError: another image size than image_shape's, with a latent vector.
         """
+        del key  # nothing is random here
         size = x.shape[1:3]
         if self.latent is not None and size != self.image_size:
             raise ValueError(

@@ -22,7 +22,7 @@ class CNN(nnx.Module):
       pool: cells of the final grid per axis.
       dropout: rate before the dense layer.
       dtype: type to compute in.
-      rngs: NNX random streams ("params" and "dropout").
+      rngs: NNX random streams.
 
     Raises:
       ValueError: num_classes is missing.
@@ -60,15 +60,15 @@ class CNN(nnx.Module):
                 channels = features
         self.layers = nnx.List(layers)
         self.block_sizes = tuple(len(block) for block in blocks)
-        self.dropout = nnx.Dropout(dropout, rngs=rngs)
+        self.dropout = nn.Dropout(dropout)
         self.dense = nnx.Linear(
             channels * pool * pool, num_classes, dtype=dtype, rngs=rngs
         )
         self.pool = pool
         self.output = "logits"
 
-    def __call__(self, x: Array) -> Array:
-        """`[batch, H, W, C]` to `[batch, num_classes]`."""
+    def __call__(self, x: Array, *, key: Array | None = None) -> Array:
+        """`[batch, H, W, C]` to `[batch, num_classes]`; `[batch]` keys in training."""
         layers = iter(self.layers)
         for size in self.block_sizes:
             for _ in range(size):
@@ -76,4 +76,4 @@ class CNN(nnx.Module):
                 x = jax.nn.relu(norm(conv(x)))
             x = ops.max_pool(x, (2, 2))
         x = ops.adaptive_avg_pool(x, (self.pool, self.pool))
-        return self.dense(self.dropout(x.reshape(x.shape[0], -1)))
+        return self.dense(self.dropout(x.reshape(x.shape[0], -1), key=key))

@@ -71,8 +71,9 @@ class ConvDeconvNet(nnx.Module):
         """`[batch, H, W, C]` to what the transposed convolution returns."""
         return jax.nn.relu(self.deconv(jax.nn.relu(self.conv(x))))
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, *, key: Array | None = None) -> Array:
         """`[batch, H, W, C]` to `[batch, num_classes]` or `[batch, H, W, C]`."""
+        del key  # nothing is random here
         y = self.features(x)
         if self.head == "classify":
             grid = ops.adaptive_avg_pool(y, (self.pool, self.pool))

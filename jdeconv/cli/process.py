@@ -1,0 +1,206 @@
+"""`jdeconv process`: image files through a trained network.
+
+Each file is preprocessed, passed through the network, and the preprocessing is undone;
+the result is written beside a figure that shows original and result.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+_DESCRIPTION = __doc__
+
+
+def process_images(
+    images: str | pathlib.Path | Sequence[str | pathlib.Path],
+    workdir: str | pathlib.Path,
+    out: str | pathlib.Path,
+    *,
+    checkpoint: str = "latest",
+    size: str | tuple[int, int] = "auto",
+    progress: bool = True,
+) -> tuple[list[pathlib.Path], dict[pathlib.Path, str]]:
+    """Applies preprocess -> trained network -> exact inverse of the preprocess.
+
+    An image network gives an image of the original size and type. A network for one
+    channel is applied to each channel of an RGB image. A classifier takes the luma of
+    an RGB image and gives a JSON file of class probabilities.
+
+    Args:
+      images: files and folders.
+      workdir: of the training run.
+      out: folder for the results, NAME.SUFFIX and NAME_figure.png; made if needed.
+      checkpoint: "latest" or "best".
+      size: the size the network sees. "network": the one it was trained on; "image":
+        that of the file; (height, width); "auto": "image" for image networks trained
+        on patches cut from larger images, else "network".
+      progress: whether to show a progress bar for more than one file.
+
+    Returns:
+      The result files written, and what went wrong by input file; a bad file does not
+      stop the others.
+
+    Raises:
+      FileNotFoundError: no images, or no trained network in workdir.
+      ValueError: an illegal size, or results that would overwrite an input or each
+        other.
+    """
+    import jax
+    from tqdm import tqdm
+
+    from jdeconv import data, train
+
+    files = data.find_images(images)
+    targets = _targets(files, pathlib.Path(out))
+    run = train.load_run(workdir, checkpoint)
+    shape = _network_size(run, size)
+    # One compilation per size and type of image.
+    apply = jax.jit(run.apply, static_argnums=1)
+    written, failed = [], {}
+    bar = tqdm(files, disable=not progress or len(files) == 1, unit="image")
+    for file in bar:
+        try:
+            image = data.read_image(file)
+            target = targets[file]
+            if run.task.output == "logits":
+                written.append(_classify(run, apply, image, shape, target))
+            else:
+                written.append(_restore(run, apply, image, shape, target))
+        except (ValueError, OSError) as error:
+            failed[file] = str(error)
+    return written, failed
+
+
+def _targets(
+    files: Sequence[pathlib.Path], out: pathlib.Path
+) -> dict[pathlib.Path, pathlib.Path]:
+    """Where the result of each file goes, without a suffix."""
+    targets: dict[pathlib.Path, pathlib.Path] = {}
+    taken: dict[pathlib.Path, pathlib.Path] = {}
+    inputs = {f.resolve() for f in files}
+    for file in files:
+        target = out / file.name
+        if target.resolve() in inputs:
+            raise ValueError(
+                f"--out={out}: the result of {file} would overwrite an input; name "
+                "another folder"
+            )
+        stem = target.with_suffix("")
+        if stem in taken:
+            raise ValueError(
+                f"{taken[stem]} and {file} would both be written as {stem}; process "
+                "them into different folders"
+            )
+        taken[stem] = file
+        targets[file] = target
+    return targets
+
+
+def _network_size(run, size: str | tuple[int, int]) -> tuple[int, int] | None:
+    """The size to resize to, or None for that of each image."""
+    if size == "auto":
+        cut = run.config.data.get("patch_size") or run.config.data.source == "photos"
+        size = "image" if cut and run.task.output == "image" else "network"
+    if size == "image":
+        return None
+    if size == "network":
+        return tuple(run.image_shape[:2])
+    if isinstance(size, str) or len(size) != 2 or min(size) < 1:
+        raise ValueError(
+            f"size={size!r}: must be 'auto', 'network', 'image' or (height, width)"
+        )
+    return tuple(size)
+
+
+def _write_json(path: pathlib.Path, content: dict) -> None:
+    from jdeconv.data.images import replacing
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(json.dumps(content, indent=1).encode())
+
+
+def _write_figure(target: pathlib.Path, figure: np.ndarray) -> None:
+    from jdeconv import data
+
+    data.write_image(target.with_name(f"{target.stem}_figure.png"), figure)
+
+
+def _classify(run, apply, image, shape, target: pathlib.Path) -> pathlib.Path:
+    from jdeconv import data, figures
+
+    seen = data.images.to_channels(image, run.image_shape[-1])
+    probabilities = np.asarray(apply(seen[None], shape)[0], float)
+    values = {name: float(p) for name, p in zip(run.class_names, probabilities)}
+    result = target.with_suffix(".json")
+    best = max(values, key=lambda name: values[name])
+    _write_json(result, {"label": best, "probabilities": values})
+    chart = figures.bars(values)
+    _write_figure(target, figures.panels([image, chart], ["original", f"-> {best}"]))
+    return result
+
+
+def _restore(run, apply, image, shape, target: pathlib.Path) -> pathlib.Path:
+    from jdeconv import data, figures
+
+    channels = run.image_shape[-1]
+    if channels == 1:  # each channel is an image to the network
+        seen = np.moveaxis(image, -1, 0)[..., None]
+        result = np.moveaxis(np.asarray(apply(seen, shape))[..., 0], 0, -1)
+    else:
+        seen = data.images.to_channels(image, channels)
+        result = np.asarray(apply(seen[None], shape)[0])
+    if target.suffix.lower() in (".jpg", ".jpeg"):
+        target = target.with_suffix(".png")  # a second lossy coding would be seen
+    target.parent.mkdir(parents=True, exist_ok=True)
+    data.write_image(target, result)
+    _write_figure(target, figures.panels([image, result], ["original", "result"]))
+    return target
+
+
+def _size(text: str) -> str | tuple[int, int]:
+    if text in ("auto", "network", "image"):
+        return text
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: must be auto, network, image or HEIGHTxWIDTH"
+        )
+    return int(height), int(width)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `jdeconv process`."""
+    parser = argparse.ArgumentParser("jdeconv process", description=_DESCRIPTION)
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="files and folders")
+    parser.add_argument("--workdir", required=True, help="of the training run")
+    parser.add_argument("--out", required=True, help="folder for the results")
+    parser.add_argument("--checkpoint", choices=("latest", "best"), default="latest")
+    parser.add_argument(
+        "--size",
+        type=_size,
+        default="auto",
+        help="size the network sees: auto, network, image or HEIGHTxWIDTH",
+    )
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Runs `jdeconv process` with the given arguments; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    written, failed = process_images(
+        arguments.images,
+        arguments.workdir,
+        arguments.out,
+        checkpoint=arguments.checkpoint,
+        size=arguments.size,
+    )
+    for path in written:
+        print(path)
+    for error in failed.values():
+        print(f"jdeconv process: {error}", file=sys.stderr)
+    return 2 if failed else 0

@@ -1,0 +1,32 @@
+"""Images in: sources, loader, exact preprocessing, degrading, and image files."""
+
+from jdeconv.data import images
+from jdeconv.data.degrade import Degrade, gaussian_blur, gaussian_noise
+from jdeconv.data.images import find_images, read_image, write_image
+from jdeconv.data.loader import Loader
+from jdeconv.data.sources import (
+    ArraySource,
+    CroppedSource,
+    Source,
+    default_config,
+    load_source,
+)
+from jdeconv.data.transforms import Preprocess, PreprocessInfo
+
+__all__ = [
+    "ArraySource",
+    "CroppedSource",
+    "Degrade",
+    "Loader",
+    "Preprocess",
+    "PreprocessInfo",
+    "Source",
+    "default_config",
+    "find_images",
+    "gaussian_blur",
+    "gaussian_noise",
+    "images",
+    "load_source",
+    "read_image",
+    "write_image",
+]

@@ -1,0 +1,140 @@
+"""Pictures: image panels (by Pillow alone) and plots (by matplotlib)."""
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+_MARGIN = 8  # pixels around panels
+_TEXT = 15  # height of titles, pixels
+_INK, _PAPER = (32, 32, 32), (255, 255, 255)
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """`[H, W, 1 or 3]` as uint8 RGB: 0 .. 1 for floats, the type's range for integers.
+
+    Raises:
+      ValueError: another shape.
+    """
+    image = np.asarray(image)
+    if image.ndim != 3 or image.shape[-1] not in (1, 3):
+        raise ValueError(f"image has shape {image.shape}: must be [H, W, 1 or 3]")
+    if np.issubdtype(image.dtype, np.integer):
+        image = image.astype(np.float64) / np.iinfo(image.dtype).max
+    image = np.nan_to_num(np.asarray(image, np.float64))
+    image = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return np.broadcast_to(image, (*image.shape[:2], 3))
+
+
+def panels(
+    images: Sequence[np.ndarray] | Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str] | None = None,
+    *,
+    scale: int | None = None,
+) -> np.ndarray:
+    """Images side by side, pixel by pixel, with a title above each column.
+
+    Args:
+      images: a row of images, or several rows; each `[H, W, 1 or 3]`, floats in 0 .. 1
+        or integers. All are put into cells of the largest one.
+      titles: one per column.
+      scale: whole factor by which pixels are enlarged; default such that the smallest
+        side of a cell has 160 pixels or more, without enlarging beyond 8.
+
+    Returns:
+      uint8 `[H, W, 3]`.
+
+    Raises:
+      ValueError: no images, or titles that are not one per column.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    if not len(images):
+        raise ValueError("images is empty: nothing to draw")
+    rows = images if isinstance(images[0], (list, tuple)) else [images]
+    columns = max(len(row) for row in rows)
+    if titles is not None and len(titles) != columns:
+        raise ValueError(f"{len(titles)} titles for {columns} columns")
+    cells = [[to_uint8(image) for image in row] for row in rows]
+    height = max(c.shape[0] for row in cells for c in row)
+    width = max(c.shape[1] for row in cells for c in row)
+    if scale is None:
+        scale = int(np.clip(-(-160 // min(height, width)), 1, 8))
+    font = ImageFont.load_default(_TEXT)
+    needed = max((font.getlength(t) for t in titles or ()), default=0)
+    step_x = max(width * scale, int(np.ceil(needed))) + _MARGIN
+    step_y = height * scale + _MARGIN
+    top = _MARGIN + (_TEXT + _MARGIN if titles else 0)
+    size = (_MARGIN + columns * step_x, top + len(cells) * step_y)
+    sheet = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for i, title in enumerate(titles or ()):
+        draw.text((_MARGIN + i * step_x, _MARGIN), title, fill=_INK, font=font)
+    for r, row in enumerate(cells):
+        for c, cell in enumerate(row):
+            enlarged = np.kron(cell, np.ones((scale, scale, 1), np.uint8))
+            at = (_MARGIN + c * step_x, top + r * step_y)
+            sheet.paste(Image.fromarray(enlarged), at)
+    return np.asarray(sheet)
+
+
+def bars(values: Mapping[str, float], *, width: int = 320) -> np.ndarray:
+    """Horizontal bars of values in 0 .. 1, largest first, with names and numbers.
+
+    Args:
+      values: name to value, at most ten are drawn.
+      width: of the picture, pixels.
+
+    Returns:
+      uint8 `[H, W, 3]`.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(_TEXT)
+    shown = sorted(values.items(), key=lambda item: -item[1])[:10]
+    line = _TEXT + _MARGIN
+    name_width = max(font.getlength(name) for name, _ in shown) + _MARGIN
+    number_width = font.getlength("100.0 %") + _MARGIN
+    full = width - name_width - number_width - 2 * _MARGIN
+    sheet = Image.new("RGB", (width, len(shown) * line + 2 * _MARGIN), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for i, (name, value) in enumerate(shown):
+        y = _MARGIN + i * line
+        x = _MARGIN + name_width
+        draw.text((_MARGIN, y), name, fill=_INK, font=font)
+        draw.rectangle((x, y, x + max(1, full * value), y + _TEXT), fill=(51, 102, 204))
+        label = f"{100 * value:.1f} %"
+        draw.text((x + full + _MARGIN, y), label, fill=_INK, font=font)
+    return np.asarray(sheet)
+
+
+def save_plot(figure, path: str | os.PathLike) -> None:
+    """Saves a matplotlib figure and closes it."""
+    import matplotlib.pyplot as plt
+
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+    plt.close(figure)
+
+
+def learning_curves(
+    records: Sequence[Mapping[str, float]], names: Sequence[str], path: str | os.PathLike
+) -> None:
+    """Draws metrics over steps, one panel per name, and saves the plot.
+
+    Args:
+      records: the objects of metrics.jsonl.
+      names: metrics to draw.
+      path: of the picture.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 3.5))
+    for axis, name in zip(np.atleast_1d(axes), names):
+        points = [(r["step"], r[name]) for r in records if name in r]
+        axis.plot(*zip(*points), marker="." if len(points) < 50 else None)
+        axis.set_xlabel("step")
+        axis.set_title(name)
+        axis.grid(alpha=0.3)
+    save_plot(figure, path)

@@ -6,7 +6,8 @@ clean ones.
 
     jdeconv train --config configs/autoencoder_mnist.py --workdir runs/autoencoder_mnist
     jdeconv train --config configs/denoise_autoencoder_mnist.py \\
-        --config.init_from=runs/autoencoder_mnist --workdir runs/denoise_autoencoder_mnist
+        --config.init_from=runs/autoencoder_mnist \\
+        --workdir runs/denoise_autoencoder_mnist
 
 Expected: validation BCE 0.0839, what Keras reports (see
 configs/results/denoise_autoencoder_mnist.json); about 40 minutes on 2 CPU cores.

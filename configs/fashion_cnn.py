@@ -1,12 +1,12 @@
 """How far does the same small network get on Fashion-MNIST in 10 epochs?
 
-As configs/mnist_cnn.py: three convolutions, batch norm, dropout,
-54,914 parameters; shifts and mirror images as augmentation, one-cycle learning rate.
+As configs/mnist_cnn.py: three convolutions, batch norm, dropout, 54,914 parameters;
+shifts and mirror images as augmentation, one-cycle learning rate.
 
     jdeconv train --config configs/fashion_cnn.py --workdir runs/fashion_cnn
 
-Expected: accuracy 92.5 % or more (see configs/results/fashion_cnn.json); about 5 minutes
-on 2 CPU cores. Data: TFDS "fashion_mnist".
+Expected: accuracy 92.5 % or more (see configs/results/fashion_cnn.json); about 5
+minutes on 2 CPU cores. Data: TFDS "fashion_mnist".
 """
 
 from jdeconv import train

@@ -14,7 +14,7 @@ import pathlib
 import secrets
 import struct
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -326,7 +326,7 @@ def _read_tiff(path: pathlib.Path) -> np.ndarray:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages[0]
+        page: Any = tiff.pages[0]
         if len(tiff.pages) != 1 or page.imagedepth != 1:
             raise _NotOurs(
                 f"holds {len(tiff.pages)} images of shape {page.shape}; give each its "
@@ -363,7 +363,7 @@ def _read_tiff(path: pathlib.Path) -> np.ndarray:
         return _tiff_colors(page, pixels)
 
 
-def _tiff_colors(page, pixels: np.ndarray) -> np.ndarray:
+def _tiff_colors(page: Any, pixels: np.ndarray) -> np.ndarray:
     if page.samplesperpixel > 1 and page.planarconfig.name == "SEPARATE":
         pixels = np.moveaxis(pixels, 0, -1)
     pixels = pixels.reshape(page.imagelength, page.imagewidth, -1)

@@ -239,7 +239,7 @@ def epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def _stack(source: Source, indices: np.ndarray) -> Batch:
-    records: list[Record] = source.read(indices)
+    records: list[Record] = source.read(indices.tolist())
     batch = {}
     for name in records[0]:
         values = [record[name] for record in records]

@@ -99,7 +99,9 @@ class Preprocess:
         low, high = self.range
         height, width = x.shape[-3:-1]
         size = (height, width)
-        y = _resize(unit * (high - low) + low, self.size or size, self.method)
+        y = _resize(
+            unit * (high - low) + low, _checked_size(self.size) or size, self.method
+        )
         mean, std = self._stats(y)
         return (y - mean) / std, PreprocessInfo(mean, std, size, x.dtype.name)
 
@@ -141,16 +143,16 @@ class Preprocess:
             return jnp.zeros((), y.dtype), jnp.ones((), y.dtype)
         if self.standardize == "image":
             axes = (-3, -2, -1)
-            std = y.std(axes, keepdims=True)
+            deviation = y.std(axes, keepdims=True)
             least = math.prod(y.shape[-3:]) ** -0.5
-            return y.mean(axes, keepdims=True), jnp.maximum(std, least)
-        for name, value in zip(("mean", "std"), self.standardize):
+            return y.mean(axes, keepdims=True), jnp.maximum(deviation, least)
+        mean, std = self.standardize
+        for name, value in (("mean", mean), ("std", std)):
             if isinstance(value, tuple) and len(value) not in (1, y.shape[-1]):
                 raise ValueError(
                     f"standardize: the {name} {value} has {len(value)} entries, the "
                     f"images have {y.shape[-1]} channels; give one number or one each"
                 )
-        mean, std = self.standardize
         return jnp.asarray(mean, y.dtype), jnp.asarray(std, y.dtype)
 
 

@@ -57,7 +57,7 @@ def build(
             f"config.model.name={name!r}: must be one of {', '.join(_BY_NAME)}"
         )
     cls = _BY_NAME[name]
-    known = set(inspect.signature(cls.__init__).parameters)
+    known = set(inspect.signature(cls.__init__).parameters)  # type: ignore[misc]
     known -= {"self", "image_shape", "num_classes", "dtype", "rngs"}
     for option in options:
         if option not in known:

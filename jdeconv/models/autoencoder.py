@@ -63,6 +63,7 @@ class Autoencoder(nnx.Module):
             dtype=dtype,
             rngs=rngs,
         )
+        self.decoder: Decoder | TiedDecoder
         if tied:
             if upsample != "conv_transpose":
                 raise ValueError(
@@ -93,7 +94,7 @@ class Autoencoder(nnx.Module):
           ValueError: another image size than image_shape's, with a latent vector.
         """
         del key  # nothing is random here
-        size = x.shape[1:3]
+        size = (x.shape[1], x.shape[2])
         if self.latent is not None and size != self.image_size:
             raise ValueError(
                 f"x has size {size}: an autoencoder with a latent vector takes the "

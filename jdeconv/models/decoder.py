@@ -73,9 +73,9 @@ class Decoder(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        *size, channels = image_shape
+        height, width, channels = image_shape
         grid_features = grid_features or features[0]
-        self.sizes = stage_sizes(size, len(features))
+        self.sizes = stage_sizes((height, width), len(features))
         self.grid = (*self.sizes[-1], grid_features)
         self.dense = nnx.data(None)
         if latent is not None:

@@ -19,9 +19,11 @@ def stage_sizes(size: tuple[int, int], stages: int) -> Sizes:
     >>> stage_sizes((28, 15), 2)
     ((28, 15), (14, 8), (7, 4))
     """
-    sizes = [tuple(size)]
+    height, width = size
+    sizes = [(height, width)]
     for _ in range(stages):
-        sizes.append(tuple(-(-n // 2) for n in sizes[-1]))
+        height, width = -(-height // 2), -(-width // 2)
+        sizes.append((height, width))
     return tuple(sizes)
 
 

@@ -23,6 +23,7 @@ class ConvDeconvNet(nnx.Module):
       head: "classify" or "regress".
       features: channels of both hidden layers, 32 in the tutorial.
       kernel_size: window of both, 3 in the tutorial.
+      deconv_kernel_size: another window for the transposed convolution.
       strides: of the transposed convolution, 2 in the tutorial.
       pool: cells of the grid per axis; 1 is a global average.
       dtype: type to compute in.
@@ -40,6 +41,7 @@ class ConvDeconvNet(nnx.Module):
         head: str = "classify",
         features: int = 32,
         kernel_size: int = 3,
+        deconv_kernel_size: int | None = None,
         strides: int = 2,
         pool: int = 7,
         dtype: DTypeLike | None = None,
@@ -56,11 +58,17 @@ class ConvDeconvNet(nnx.Module):
         self.conv = nn.Conv(
             channels, features, window, padding="VALID", dtype=dtype, rngs=rngs
         )
+        deconv_size = deconv_kernel_size or kernel_size
         self.deconv = nn.ConvTranspose(
-            features, features, window, strides, dtype=dtype, rngs=rngs
+            features,
+            features,
+            (deconv_size, deconv_size),
+            strides,
+            dtype=dtype,
+            rngs=rngs,
         )
         inputs, outputs = features, channels
-        if head == "classify":
+        if num_classes and head == "classify":
             inputs, outputs = features * pool * pool, num_classes
         self.dense = nnx.Linear(inputs, outputs, dtype=dtype, rngs=rngs)
         self.head = head

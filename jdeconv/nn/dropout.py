@@ -48,7 +48,7 @@ class Dropout(nnx.Module):
                 "key=None: dropout in training needs one PRNG key per example (or call "
                 "model.eval() first)"
             )
-        keep = jax.vmap(
-            lambda k: jax.random.bernoulli(k, 1 - self.rate, x.shape[1:])
-        )(key)
+        keep = jax.vmap(lambda k: jax.random.bernoulli(k, 1 - self.rate, x.shape[1:]))(
+            key
+        )
         return jnp.where(keep, x / (1 - self.rate), jnp.zeros((), x.dtype))

@@ -9,6 +9,7 @@ checkerboard. These initialisers count the taps that are there.
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +19,12 @@ from jax.typing import DTypeLike
 
 from jdeconv.ops.geometry import IntOrInts, per_axis
 
+Distribution = Literal["truncated_normal", "normal", "uniform"]
 Initializer = Callable[[Array, tuple[int, ...], DTypeLike], Array]
 
 
 def conv_variance_scaling(
-    scale: float = 1.0, *, distribution: str = "truncated_normal"
+    scale: float = 1.0, *, distribution: Distribution = "truncated_normal"
 ) -> Initializer:
     """Kernel of a `conv`: variance scale / fan_in, fan_in = in / groups * window.
 
@@ -42,7 +44,7 @@ def conv_transpose_variance_scaling(
     strides: IntOrInts = 1,
     kernel_dilation: IntOrInts = 1,
     feature_group_count: int = 1,
-    distribution: str = "truncated_normal",
+    distribution: Distribution = "truncated_normal",
 ) -> Initializer:
     """Kernel of a `conv_transpose`: every output phase gets variance `scale`.
 

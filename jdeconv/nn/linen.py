@@ -124,7 +124,7 @@ class ConvTranspose(linen.Module):
 
 
 class TiedConvTranspose(linen.Module):
-    """The adjoint of a given `Conv` by its very kernel: the conv is passed when calling.
+    """The adjoint of a given `Conv` by its very kernel: pass the conv when calling.
 
     The conv has to be bound and to have its parameters, which is so in a parent's
     `setup` or `compact` method after the conv was called.
@@ -140,7 +140,7 @@ class TiedConvTranspose(linen.Module):
         self, y: Array, conv: Conv, output_size: IntOrInts | None = None
     ) -> Array:
         """`[*batch, *spatial, conv.features]` to `[*batch, *spatial, conv's in]`."""
-        kernel = conv.get_variable("params", "kernel")
+        kernel: Array | None = conv.get_variable("params", "kernel")
         if kernel is None:
             raise ValueError(
                 "conv has no kernel yet: call it before the layer tied to it"

@@ -54,9 +54,7 @@ class TiedConvTranspose(nnx.Module):
         self.bias = nnx.data(None)
         if use_bias:
             key = rngs.params() if rngs is not None else jax.random.key(0)
-            self.bias = nnx.Param(
-                bias_init(key, (conv.in_features,), conv.param_dtype)
-            )
+            self.bias = nnx.Param(bias_init(key, (conv.in_features,), conv.param_dtype))
         self.algorithm = algorithm
 
     def __call__(self, y: Array, output_size: IntOrInts | None = None) -> Array:

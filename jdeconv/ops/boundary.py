@@ -59,7 +59,7 @@ def pad(x: Array, margins: Margins, mode: str = "zero") -> Array:
 
 
 def pad_transpose(y: Array, margins: Margins, mode: str = "zero") -> Array:
-    """Folds margins back onto the image: the transpose of `pad` with the same arguments.
+    """Folds margins back onto the image: the transpose of `pad`, same arguments.
 
     Args:
       y: array of the padded shape.
@@ -68,7 +68,7 @@ def pad_transpose(y: Array, margins: Margins, mode: str = "zero") -> Array:
     Returns:
       Array of the shape that `pad` received.
 
-    >>> pad_transpose(jnp.array([1., 1., 1., 1., 1., 1.]), [(1, 2)], "circular").tolist()
+    >>> pad_transpose(jnp.ones(6), [(1, 2)], "circular").tolist()
     [2.0, 2.0, 2.0]
     """
     shape = tuple(n - lo - hi for n, (lo, hi) in zip(y.shape, margins))

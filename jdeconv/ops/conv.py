@@ -21,7 +21,7 @@ def conv(
     precision: lax.PrecisionLike = None,
     preferred_element_type: DTypeLike | None = None,
 ) -> Array:
-    """Cross-correlation, y[j, v] = sum over t, u of x[j s + t d - lo, u] kernel[t, u, v].
+    """Cross-correlation, y[j, v] = sum over t, u of x[j s + t d - lo, u] k[t, u, v].
 
     Args:
       x: images `[*batch, *spatial, in]`, floating or complex, any number of batch axes.
@@ -102,7 +102,7 @@ def fill_margins(x: Array, axes: tuple[Axis, ...]) -> tuple[Array, tuple[Axis, .
 def merge_batch(x: Array, num_axes: int) -> tuple[Array, tuple[int, ...]]:
     """`[*batch, *spatial, c]` as `[prod(batch), *spatial, c]`, and batch."""
     batch = x.shape[: x.ndim - num_axes - 1]
-    return x.reshape((math.prod(batch),) + x.shape[len(batch) :]), batch
+    return x.reshape(math.prod(batch), *x.shape[len(batch) :]), batch
 
 
 def check_arrays(name: str, x: Array, kernel: Array) -> int:

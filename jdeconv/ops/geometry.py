@@ -64,9 +64,7 @@ class Axis(NamedTuple):
         """The same conv seen from the already filled input: no margins left."""
         if self.fill is None:
             return self
-        return self._replace(
-            low=0, high=0, input_size=self.padded_size, fill=None
-        )
+        return self._replace(low=0, high=0, input_size=self.padded_size, fill=None)
 
 
 def span(window: int, dilation: int) -> int:
@@ -91,7 +89,9 @@ def per_axis(value: IntOrInts, num_axes: int, name: str, minimum: int) -> tuple:
     return ints
 
 
-def _explicit_margins(padding: Padding, num_axes: int) -> tuple[tuple[int, int], ...]:
+def _explicit_margins(
+    padding: int | Sequence, num_axes: int
+) -> tuple[tuple[int, int], ...]:
     legal = (
         f"one of {', '.join(PADDING_MODES)}, an int >= 0, or for each of the "
         f"{num_axes} spatial axes an int or a (low, high) pair of ints >= 0"
@@ -108,7 +108,7 @@ def _explicit_margins(padding: Padding, num_axes: int) -> tuple[tuple[int, int],
         raise ValueError(f"padding={padding!r}: must be {legal}") from None
     if len(pairs) != num_axes or any(len(p) != 2 or min(p) < 0 for p in pairs):
         raise ValueError(f"padding={padding!r}: must be {legal}")
-    return pairs
+    return tuple((low, high) for low, high in pairs)
 
 
 def _mode(padding: Padding) -> str | None:
@@ -182,6 +182,7 @@ def _rules(
     mode = _mode(padding)
     explicit = ((0, 0),) * num_axes
     if mode is None:
+        assert not isinstance(padding, str)
         mode, explicit = "EXPLICIT", _explicit_margins(padding, num_axes)
     return [
         _Rule(w, s, d, mode, e)
@@ -261,13 +262,13 @@ def conv_transpose_axes(
     elif output_padding is not None:
         asked = f"output_padding={output_padding!r}"
         extra = per_axis(output_padding, len(rules), "output_padding", 0)
-        wanted = [r.smallest_input(o) + e for r, o, e in zip(rules, sizes, extra)]
+        wanted = tuple(r.smallest_input(o) + e for r, o, e in zip(rules, sizes, extra))
     else:
         asked = "the default output size"
-        wanted = [
+        wanted = tuple(
             r.smallest_input(o) if r.keeps_remainder else o * r.stride
             for r, o in zip(rules, sizes)
-        ]
+        )
     for i, (n, o, rule) in enumerate(zip(wanted, sizes, rules)):
         legal = rule.legal_inputs(o)
         if n not in legal:

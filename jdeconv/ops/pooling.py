@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array, lax
 
 from jdeconv.ops.conv import merge_batch
-from jdeconv.ops.geometry import IntOrInts, Padding, conv_axes, per_axis
+from jdeconv.ops.geometry import Axis, IntOrInts, Padding, conv_axes, per_axis
 
 COMBINE = ("add", "replace")
 
@@ -64,10 +64,14 @@ def max_pool_with_switches(
     References:
       Zeiler and Fergus, "Visualizing and understanding convolutional networks", 2014.
     """
-    return _max_and_place(x, window, strides, padding, with_place=True)
+    y, place = _max_and_place(x, window, strides, padding, with_place=True)
+    assert place is not None
+    return y, place
 
 
-def _max_and_place(x, window, strides, padding, *, with_place):
+def _max_and_place(
+    x, window, strides, padding, *, with_place
+) -> tuple[Array, Array | None]:
     """Walks the window: one strided slice per position, kept where it is larger.
 
     Selecting by strict comparison is what makes the gradient go to the first maximum,
@@ -77,7 +81,6 @@ def _max_and_place(x, window, strides, padding, *, with_place):
     x, batch, axes = _resolve(x, window, strides, padding)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"x has dtype {x.dtype}: complex numbers have no maximum")
-    num_axes = len(axes)
     lowest = (
         -jnp.inf if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.iinfo(x.dtype).min
     )
@@ -87,28 +90,11 @@ def _max_and_place(x, window, strides, padding, *, with_place):
         # A window may leave a remainder: then nothing reads the last positions.
         [(0, 0, 0), *((a.low, a.high, 0) for a in axes), (0, 0, 0)],
     )
-    sizes = [a.input_size for a in axes]
-    starts = [np.arange(a.output_size) * a.stride - a.low for a in axes]
-    y = place = None
+    y: Array | None = None
+    place: Array | None = None
     for offset in itertools.product(*(range(a.window) for a in axes)):
-        value = lax.slice(
-            padded,
-            (0, *offset, 0),
-            (
-                padded.shape[0],
-                *(
-                    t + (a.output_size - 1) * a.stride + 1 for t, a in zip(offset, axes)
-                ),
-                padded.shape[-1],
-            ),
-            (1, *(a.stride for a in axes), 1),
-        )
-        here = None
-        if with_place:
-            # Clipped, so that a window of nothing but -inf points at its first pixel.
-            grid = [np.clip(s + t, 0, n - 1) for s, t, n in zip(starts, offset, sizes)]
-            here = np.ravel_multi_index(np.ix_(*grid), sizes).astype(np.int32)
-            here = jnp.asarray(here)[None, ..., None]
+        value = _window_entry(padded, axes, offset)
+        here = _place(axes, offset) if with_place else None
         if y is None:
             y, place = value, here
             continue
@@ -116,13 +102,37 @@ def _max_and_place(x, window, strides, padding, *, with_place):
         if jnp.issubdtype(x.dtype, jnp.inexact):
             larger |= value != value  # NaN wins, as in PyTorch
         y = jnp.where(larger, value, y)
-        if with_place:
+        if place is not None and here is not None:
             place = jnp.where(larger, here, place)
-    y = y.reshape(batch + y.shape[1:])
-    if with_place:
-        place = jnp.broadcast_to(place, (math.prod(batch), *y.shape[-num_axes - 1 :]))
-        place = place.reshape(y.shape)
-    return y, place
+    assert y is not None  # a window has at least one entry
+    shape = batch + y.shape[1:]
+    if place is not None:
+        place = jnp.broadcast_to(place, y.shape).reshape(shape)
+    return y.reshape(shape), place
+
+
+def _window_entry(padded: Array, axes: tuple[Axis, ...], offset: tuple) -> Array:
+    """The entry at `offset` of every window."""
+    stops = [t + (a.output_size - 1) * a.stride + 1 for t, a in zip(offset, axes)]
+    return lax.slice(
+        padded,
+        (0, *offset, 0),
+        (padded.shape[0], *stops, padded.shape[-1]),
+        (1, *(a.stride for a in axes), 1),
+    )
+
+
+def _place(axes: tuple[Axis, ...], offset: tuple) -> Array:
+    """`[1, *pooled, 1]`: flat index into the image of that entry of every window.
+
+    Clipped, so that a window of nothing but -inf points at its first pixel.
+    """
+    grid = [
+        np.clip(np.arange(a.output_size) * a.stride - a.low + t, 0, a.input_size - 1)
+        for t, a in zip(offset, axes)
+    ]
+    flat = np.ravel_multi_index(np.ix_(*grid), [a.input_size for a in axes])
+    return jnp.asarray(flat.astype(np.int32))[None, ..., None]
 
 
 def max_unpool(
@@ -252,8 +262,8 @@ def adaptive_avg_pool(x: Array, output_size: Sequence[int]) -> Array:
         if n == p:
             continue
         if n % p == 0:
-            split = x.shape[:axis] + (p, n // p) + x.shape[axis + 1 :]
-            x = x.reshape(split).mean(axis + 1)
+            x = x.reshape(*x.shape[:axis], p, n // p, *x.shape[axis + 1 :])
+            x = x.mean(axis + 1)
             continue
         cells = np.arange(p)
         first, last = cells * n // p, -(-(cells + 1) * n // p)

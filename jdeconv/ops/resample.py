@@ -30,17 +30,17 @@ def depth_to_space(x: Array, block: IntOrInts) -> Array:
     >>> depth_to_space(jnp.arange(4.0).reshape(1, 1, 4), 2)[..., 0].tolist()
     [[0.0, 1.0], [2.0, 3.0]]
     """
-    block, batch, spatial = _block(x, block)
-    if x.shape[-1] % math.prod(block):
+    blocks, batch, spatial = _block(x, block)
+    if x.shape[-1] % math.prod(blocks):
         raise ValueError(
-            f"x has {x.shape[-1]} channels: must be a multiple of {math.prod(block)}, "
-            f"the size of block {block}"
+            f"x has {x.shape[-1]} channels: must be a multiple of {math.prod(blocks)}, "
+            f"the size of block {blocks}"
         )
-    d, m = len(block), len(batch)
-    split = x.reshape(*batch, *spatial, *block, -1)
+    d, m = len(blocks), len(batch)
+    split = x.reshape(*batch, *spatial, *blocks, -1)
     grid = [a for i in range(d) for a in (m + i, m + d + i)]
     woven = split.transpose(*range(m), *grid, m + 2 * d)
-    return woven.reshape(*batch, *(n * b for n, b in zip(spatial, block)), -1)
+    return woven.reshape(*batch, *(n * b for n, b in zip(spatial, blocks)), -1)
 
 
 def space_to_depth(x: Array, block: IntOrInts) -> Array:
@@ -56,21 +56,22 @@ def space_to_depth(x: Array, block: IntOrInts) -> Array:
     Raises:
       ValueError: sizes that the block does not divide, or a wrong rank.
     """
-    block, batch, spatial = _block(x, block)
-    if any(n % b for n, b in zip(spatial, block)):
+    blocks, batch, spatial = _block(x, block)
+    if any(n % b for n, b in zip(spatial, blocks)):
         raise ValueError(
-            f"x has spatial sizes {spatial}: must be multiples of block {block}"
+            f"x has spatial sizes {spatial}: must be multiples of block {blocks}"
         )
-    d, m = len(block), len(batch)
-    pairs = [k for n, b in zip(spatial, block) for k in (n // b, b)]
+    d, m = len(blocks), len(batch)
+    pairs = [k for n, b in zip(spatial, blocks) for k in (n // b, b)]
     split = x.reshape(*batch, *pairs, x.shape[-1])
     outer = [m + 2 * i for i in range(d)]
     inner = [m + 2 * i + 1 for i in range(d)]
     stacked = split.transpose(*range(m), *outer, *inner, m + 2 * d)
-    return stacked.reshape(*batch, *(n // b for n, b in zip(spatial, block)), -1)
+    return stacked.reshape(*batch, *(n // b for n, b in zip(spatial, blocks)), -1)
 
 
-def _block(x: Array, block: IntOrInts):
+def _block(x: Array, block: IntOrInts) -> tuple[tuple, tuple, tuple]:
+    """The block, one entry per spatial axis; the batch axes and the spatial axes."""
     num_axes = len(block) if isinstance(block, Sequence) else 2
     block = per_axis(block, num_axes, "block", 1)
     if x.ndim < num_axes + 1:
@@ -184,8 +185,8 @@ def resize(
         if method == "nearest":
             x = jnp.take(x, weights.argmax(axis=1), axis=axis)
             continue
-        weights = jnp.asarray(weights, wide)
-        x = jnp.tensordot(x, weights, ((axis,), (1,)), precision="highest")
+        matrix = jnp.asarray(weights, wide)
+        x = jnp.tensordot(x, matrix, ((axis,), (1,)), precision="highest")
         x = jnp.moveaxis(x, -1, axis)
     return x.astype(dtype)
 

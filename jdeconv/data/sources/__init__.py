@@ -107,14 +107,15 @@ def load_source(config: Mapping[str, Any], split: str, *, seed: int = 0) -> Sour
         pictures = open_digits(split, data_dir)
     elif kind == "photos" and not name:
         pictures = Photos(split, 1 if channels is None else channels)
-        size = size or (PHOTO_PATCH, PHOTO_PATCH)
     else:
         raise ValueError(
             f"data.source={field('source')!r}: must be tfds:NAME, folder:PATH, digits "
             "or photos"
         )
-    if size is None and not isinstance(pictures, Photos):
-        return pictures.one_size()
+    if size is None:
+        if not isinstance(pictures, Photos):
+            return pictures.one_size()
+        size = (PHOTO_PATCH, PHOTO_PATCH)
     return CroppedSource(
         pictures,
         size,

@@ -101,8 +101,8 @@ class Photos:
       ValueError: no such split, or it holds nothing.
     """
 
-    num_classes = None
-    class_names = None
+    num_classes: int | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __init__(self, split: str, channels: int = 1):
         name, start, stop = parse_split(split)

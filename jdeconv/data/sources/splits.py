@@ -3,7 +3,7 @@
 import re
 
 _SPLIT = re.compile(r"(?P<name>[\w.-]+)(\[(?P<start>[^:\]]*):(?P<stop>[^:\]]*)\])?")
-_BOUND = re.compile(r"(-?\d+)(%?)")
+_BOUND = re.compile(r"-?\d+%?")
 
 
 def parse_split(split: str) -> tuple[str, str, str]:
@@ -37,5 +37,6 @@ def split_slice(start: str, stop: str, length: int) -> slice:
 def _bound(text: str, length: int) -> int | None:
     if not text:
         return None
-    number, percent = _BOUND.fullmatch(text).groups()
-    return round(int(number) * length / 100) if percent else int(number)
+    if text.endswith("%"):
+        return round(int(text[:-1]) * length / 100)
+    return int(text)

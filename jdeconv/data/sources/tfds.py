@@ -16,7 +16,7 @@ import numpy as np
 
 from jdeconv.data.sources.base import Record, Source
 
-_NAME = re.compile(r"[\w.+-]+(/[\w.+-]+)?(:\d+\.\d+\.\d+)?")
+_NAME = re.compile(r"\w+(/\w[\w.+-]*)?(:\d+\.\d+\.\d+)?")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _FORMAT = "array_record"
 

@@ -30,9 +30,9 @@ def lower(
     window = tuple(range(num_axes))
     if groups > 1:
         # [*window, in/g, out] -> [*window, in/g, g, out/g] -> [*window, out/g, g, in/g]
-        split = kernel.reshape(kernel.shape[:-1] + (groups, -1))
+        split = kernel.reshape(*kernel.shape[:-1], groups, -1)
         kernel = split.transpose(*window, num_axes + 2, num_axes + 1, num_axes)
-        kernel = kernel.reshape(kernel.shape[:-2] + (-1,))
+        kernel = kernel.reshape(*kernel.shape[:-2], -1)
         numbers = channels_last(num_axes)
     else:
         numbers = channels_last(num_axes)._replace(

@@ -131,8 +131,8 @@ def test_missing_package_names_the_extra(tmp_path, package, source):
     script = f"""
 import importlib.util
 from jdeconv.data import load_source
-find_spec = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *a: None if name == {package!r} else find_spec(name, *a)
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == {package!r} else find(name)
 try:
     load_source(dict(source={source!r}, data_dir={str(tmp_path)!r}), "test")
 except ModuleNotFoundError as error:

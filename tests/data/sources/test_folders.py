@@ -79,7 +79,7 @@ def test_a_labelled_folder_divided(labelled):
 
 
 def test_missing_and_empty(tmp_path, flat):
-    with pytest.raises(FileNotFoundError, match="no folder .*absent"):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*absent"):
         load_source(config_for(tmp_path / "absent"), "train")
     with pytest.raises(FileNotFoundError, match=r"train_split='all\[:80%\]'"):
         load_source(config_for(flat), "train")

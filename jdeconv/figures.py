@@ -52,7 +52,7 @@ def panels(
 
     if not len(images):
         raise ValueError("images is empty: nothing to draw")
-    rows = images if isinstance(images[0], (list, tuple)) else [images]
+    rows: list = list(images) if isinstance(images[0], (list, tuple)) else [images]
     columns = max(len(row) for row in rows)
     if titles is not None and len(titles) != columns:
         raise ValueError(f"{len(titles)} titles for {columns} columns")
@@ -119,7 +119,9 @@ def save_plot(figure, path: str | os.PathLike) -> None:
 
 
 def learning_curves(
-    records: Sequence[Mapping[str, float]], names: Sequence[str], path: str | os.PathLike
+    records: Sequence[Mapping[str, float]],
+    names: Sequence[str],
+    path: str | os.PathLike,
 ) -> None:
     """Draws metrics over steps, one panel per name, and saves the plot.
 

@@ -108,12 +108,14 @@ def _network_size(run, size: str | tuple[int, int]) -> tuple[int, int] | None:
     if size == "image":
         return None
     if size == "network":
-        return tuple(run.image_shape[:2])
+        height, width, _ = run.image_shape
+        return height, width
     if isinstance(size, str) or len(size) != 2 or min(size) < 1:
         raise ValueError(
             f"size={size!r}: must be 'auto', 'network', 'image' or (height, width)"
         )
-    return tuple(size)
+    height, width = size
+    return height, width
 
 
 def _write_json(path: pathlib.Path, content: dict) -> None:

@@ -159,7 +159,7 @@ def test_missing_and_misnamed_parameters_raise():
     layer = nn.ConvTranspose(2, 3, (3, 3), 2, rngs=nnx.Rngs(0))
     params = nn.get_params(layer)
     before = layer.kernel[...]
-    with pytest.raises(ValueError, match="missing bias$"):
+    with pytest.raises(ValueError, match=r"missing bias$"):
         nn.set_params(layer, {"kernel": params["kernel"] + 1})
     with pytest.raises(ValueError, match="missing kernel; unknown weight"):
         nn.set_params(layer, {"weight": params["kernel"], "bias": params["bias"]})

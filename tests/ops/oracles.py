@@ -32,7 +32,9 @@ def conv(x, kernel, *, strides, padding, kernel_dilation, feature_group_count):
     pads = [
         margins(padding, i, x.shape[i], spans[i], strides[i]) for i in range(num_axes)
     ]
-    mode = NUMPY_PAD.get(padding, "constant") if isinstance(padding, str) else "constant"
+    mode = (
+        NUMPY_PAD.get(padding, "constant") if isinstance(padding, str) else "constant"
+    )
     x = np.pad(x, [*pads, (0, 0)], mode=mode)
     out = [(x.shape[i] - spans[i]) // strides[i] + 1 for i in range(num_axes)]
     groups = feature_group_count

@@ -89,9 +89,7 @@ def test_equals_the_transposed_dense_matrix(padding, rng):
         x = conv_transpose(
             jnp.asarray(y), jnp.asarray(kernel), output_size=n, **options
         )
-        np.testing.assert_allclose(
-            x.ravel(), dense.T @ y.ravel(), rtol=1e-5, atol=1e-5
-        )
+        np.testing.assert_allclose(x.ravel(), dense.T @ y.ravel(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS[1:])
@@ -264,7 +262,12 @@ def test_empty_batch():
         ((4, 4, 3), (3, 3, 1, 2), {}, "3 channels.*returns 2"),
         ((4, 2), (3, 3, 1, 2), {}, "2 spatial axes"),
         ((4, 4, 2), (3, 3, 1, 2), {"algorithm": "fft"}, "algorithm='fft'.*phases"),
-        ((4, 4, 2), (3, 3, 1, 2), {"strides": 2, "output_size": 9}, "Legal sizes: 7, 8"),
+        (
+            (4, 4, 2),
+            (3, 3, 1, 2),
+            {"strides": 2, "output_size": 9},
+            "Legal sizes: 7, 8",
+        ),
         ((4, 4, 2), (3, 3, 1, 2), {"feature_group_count": 3}, "feature_group_count=3"),
         ((4, 0, 2), (3, 3, 1, 2), {}, "empty input"),
     ],

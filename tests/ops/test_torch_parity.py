@@ -83,6 +83,4 @@ def test_conv_weight_follows_the_same_rule(rng):
         kernel_dilation=(1, 2),
         feature_group_count=2,
     )
-    np.testing.assert_allclose(
-        np.moveaxis(y, -1, 1), expected, rtol=1e-5, atol=2e-5
-    )
+    np.testing.assert_allclose(np.moveaxis(y, -1, 1), expected, rtol=1e-5, atol=2e-5)

@@ -1,0 +1,43 @@
+"""Notebooks are in step with their scripts, hold no outputs, and run small."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+COLAB = pathlib.Path(__file__).resolve().parent.parent / "colab"
+SCRIPTS = sorted(COLAB.glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.stem)
+def test_notebook_is_made_from_the_script(script):
+    jupytext = pytest.importorskip("jupytext")
+    made = jupytext.read(script)
+    kept = json.loads(script.with_suffix(".ipynb").read_text())
+    assert [c["cell_type"] for c in kept["cells"]] == [c.cell_type for c in made.cells]
+    for ours, cell in zip(kept["cells"], made.cells):
+        assert "".join(ours["source"]) == cell.source, "run `make notebooks`"
+        assert not ours.get("outputs"), "outputs are not kept"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.stem)
+def test_script_runs_small_and_offline(script, tmp_path):
+    pytest.importorskip("matplotlib")
+    environment = os.environ | {
+        "JDECONV_SMALL": "1",
+        "JDECONV_WORK": str(tmp_path),
+        "MPLBACKEND": "Agg",
+        "PYTHONPATH": str(COLAB.parent),
+    }
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

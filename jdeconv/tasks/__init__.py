@@ -1,0 +1,43 @@
+"""What is learned: loss, metrics and pictures per task, and `build`."""
+
+from typing import Any
+
+from jdeconv.data import Degrade, Preprocess
+from jdeconv.tasks.base import Task
+from jdeconv.tasks.classify import Classify
+from jdeconv.tasks.reconstruct import Reconstruct
+
+__all__ = ["Classify", "Reconstruct", "Task", "build"]
+
+
+def build(
+    config: Any, image_shape: tuple[int, int, int], num_classes: int | None = None
+) -> Task:
+    """The task that a config describes.
+
+    Args:
+      config: a ConfigDict with the fields of `train.default_config`.
+      image_shape: (H, W, C) of the stored images.
+      num_classes: of a labelled data set, else None.
+
+    Raises:
+      ValueError: an unknown task or loss, or one that does not fit the data.
+    """
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ValueError(f"image_shape={image_shape}: must be (H, W, C)")
+    preprocess = Preprocess(**config.preprocess)
+    augment = config.data.augment
+    if config.task == "classify":
+        if config.loss != "cross_entropy":
+            raise ValueError(
+                f"loss={config.loss!r}: task 'classify' has 'cross_entropy' alone"
+            )
+        if not num_classes:
+            raise ValueError(
+                f"task 'classify' needs labels, and {config.data.source!r} has none"
+            )
+        return Classify(preprocess, augment, num_classes, config.label_smoothing)
+    if config.task == "reconstruct":
+        degrade = Degrade(**config.degrade)
+        return Reconstruct(preprocess, augment, config.loss, degrade)
+    raise ValueError(f"task={config.task!r}: must be 'classify' or 'reconstruct'")

@@ -1,0 +1,99 @@
+"""What a task is: the loss, the metrics and the pictures of one kind of learning."""
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import jax
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jdeconv.data import Preprocess
+from jdeconv.data.augment import MODES, augment
+
+Batch = dict[str, Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task(abc.ABC):
+    """What is learned. Frozen and hashable: it is a static part of a training state.
+
+    Attributes:
+      preprocess: from stored pixels to the network's input.
+      augment: how training images are varied, "none", "shift" or "shift_flip".
+      output: what `predict` gives: "logits" stands for probabilities of classes.
+      criterion: the metric by which the best checkpoint is chosen.
+      better: "higher" or "lower".
+    """
+
+    preprocess: Preprocess = dataclasses.field(default_factory=Preprocess)
+    augment: str = "none"
+
+    output: ClassVar[Literal["logits", "image"]] = "image"
+    criterion: ClassVar[str] = "loss"
+    better: ClassVar[Literal["higher", "lower"]] = "lower"
+
+    def __post_init__(self):
+        if self.augment not in MODES:
+            raise ValueError(
+                f"data.augment={self.augment!r}: must be one of {', '.join(MODES)}"
+            )
+
+    @abc.abstractmethod
+    def loss(
+        self, model: nnx.Module, batch: Batch, key: Array, *, training: bool = True
+    ) -> tuple[Array, dict[str, Array]]:
+        """What is minimised, and what is reported, per example.
+
+        Args:
+          model: in the mode, `train()` or `eval()`, that `training` says.
+          batch: "image" `[B, H, W, C]` as stored, and what else the task needs.
+          key: `[B]` typed keys.
+          training: True: images are augmented, and the model gets keys.
+
+        Returns:
+          Losses `[B]`, and metrics, each `[B]`, float32.
+        """
+
+    @abc.abstractmethod
+    def predict(self, model: nnx.Module, x: Array) -> Array:
+        """What the user wants from the network.
+
+        Args:
+          model: in eval mode.
+          x: `[B, H, W, C]`, preprocessed.
+        """
+
+    @abc.abstractmethod
+    def images(self, model: nnx.Module, batch: Batch, key: Array) -> dict[str, Array]:
+        """Arrays `[B, ...]` that `figure` draws; pictures are in 0 .. 1.
+
+        Args:
+          model: in eval mode.
+          batch: as in `loss`.
+          key: `[B]` typed keys.
+        """
+
+    def figure(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
+        """What `images` gives as one picture, uint8 `[H, W, 3]`: a row per example."""
+        from jdeconv import figures
+
+        rows = [list(row) for row in zip(*images.values())]
+        return figures.panels(rows, list(images))
+
+    def pixels(self, batch: Batch, key: Array, training: bool) -> Array:
+        """The images as floats in 0 .. 1, augmented in training."""
+        unit, _ = Preprocess().forward(batch["image"])
+        if training and self.augment != "none":
+            keys = jax.vmap(jax.random.fold_in, (0, None))(key, 0)
+            unit = augment(keys, unit, self.augment)
+        return unit
+
+    def apply(self, model: nnx.Module, x: Array, key: Array, training: bool) -> Array:
+        """model(x) in float32; in training the model gets one key per example."""
+        if training:
+            keys = jax.vmap(jax.random.fold_in, (0, None))(key, 1)
+            return model(x, key=keys).astype("float32")  # type: ignore[operator]
+        return model(x).astype("float32")  # type: ignore[operator]

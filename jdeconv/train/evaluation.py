@@ -1,0 +1,248 @@
+"""Evaluating a run, and using its trained network."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from jdeconv import data
+from jdeconv.data import Loader
+from jdeconv.metrics import Average
+from jdeconv.tasks import Task
+from jdeconv.train import checkpoint, records, setup
+from jdeconv.train.parallel import Parallel, make_parallel
+from jdeconv.train.state import TrainState
+from jdeconv.train.step import image_step
+
+_NUM_PICTURES = 8
+
+
+def evaluate_state(
+    state: TrainState,
+    parallel: Parallel,
+    loader: Loader,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Average] | None:
+    """Mean and standard error of each metric over a data set, each example once.
+
+    Args:
+      state: to evaluate.
+      parallel: how to run.
+      loader: of the data set.
+      stop: asked before each batch.
+
+    Returns:
+      Averages by metric, "loss" among them; None if stopped.
+    """
+    averages: dict[str, Average] = {}
+    pending: Any = None
+    local = loader.batch_size // jax.process_count()
+    first_row = jax.process_index() * local
+    for n, batch in enumerate(loader.epoch_batches()):
+        if stop():
+            return None
+        first = n * loader.batch_size + first_row
+        batch["index"] = np.arange(first, first + local, dtype=np.int32)
+        metrics = parallel.eval_step(state, parallel.put_batch(batch))
+        _merge(averages, pending)  # of the batch before: the devices need not wait
+        pending = metrics
+    _merge(averages, pending)
+    return averages
+
+
+def _merge(averages: dict[str, Average], metrics: Any) -> None:
+    if metrics is None:
+        return
+    values = jax.device_get(metrics)
+    weight = values.pop("weight")
+    for name, value in values.items():
+        before = averages.get(name, Average())
+        averages[name] = before.merge(Average.of(value, weight))
+
+
+def summary(averages: dict[str, Average], split: str = "test") -> dict[str, float]:
+    """Means as "test/NAME", and standard errors as "test/NAME_sem"."""
+    means: dict[str, float] = {}
+    for name, average in averages.items():
+        means[f"{split}/{name}"] = average.mean
+        means[f"{split}/{name}_sem"] = average.standard_error
+    return means
+
+
+def pictures(state: TrainState, parallel: Parallel, source: data.Source) -> np.ndarray:
+    """A figure, uint8 `[H, W, 3]`, of what the network makes of some images.
+
+    Args:
+      state: of the run.
+      parallel: how it runs.
+      source: of the images; eight of them, evenly spaced, are shown.
+    """
+    count = min(_NUM_PICTURES, len(source))
+    index = np.arange(count) * len(source) // count
+    examples = source.read(index)
+    batch = {k: np.stack([e[k] for e in examples]) for k in examples[0]}
+    batch["index"] = index.astype(np.int32)
+    batch = jax.device_put(batch, parallel.replicated)
+    shown = jax.device_get(jax.jit(image_step)(state, batch))
+    return state.task.figure(shown)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedRun:
+    """A trained network with what is needed to use it.
+
+    Attributes:
+      model: in eval mode, with the parameters that evaluation uses.
+      config: of the run, locked.
+      task: what it has learned.
+      step: of the checkpoint.
+      image_shape: (H, W, C) of the images the network was trained on.
+      class_names: of a classifier, else ().
+    """
+
+    model: nnx.Module
+    config: ml_collections.ConfigDict
+    task: Task
+    step: int
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+
+    def apply(self, images: Array, size: tuple[int, int] | None = None) -> Array:
+        """inverse(network(preprocess(images))), or the probabilities of the classes.
+
+        Args:
+          images: `[B, H, W, C]`, uint8, uint16 or floating.
+          size: (height, width) that the network sees; None: that of the images.
+
+        Returns:
+          Images of the shape and type of `images`, or probabilities `[B, K]`.
+        """
+        preprocess = dataclasses.replace(self.task.preprocess, size=size)
+        x, info = preprocess.forward(images)
+        result = self.task.predict(self.model, x)
+        if self.task.output == "logits":
+            return result
+        return preprocess.inverse(result, info)
+
+
+def load_run(folder: str | os.PathLike, which: str = "best") -> TrainedRun:
+    """The trained network of a workdir; the data it was trained on is not needed.
+
+    Args:
+      folder: workdir of the run.
+      which: "best" or "latest".
+
+    Raises:
+      FileNotFoundError: folder holds no run, or no checkpoint.
+      ValueError: its checkpoints cannot be read.
+    """
+    config, source = records.read_run(folder)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = setup.abstract_state(config, source)
+    state, step = _restore(folder, which, abstract, device, ("model",))
+    model = nnx.merge(state.graphdef, state.eval_params, state.model_state)
+    model.eval()
+    names = source["class_names"] or range(source["num_classes"] or 0)
+    return TrainedRun(
+        model=model,
+        config=config,
+        task=state.task,
+        step=step,
+        image_shape=setup.network_shape(state.task, source),
+        class_names=tuple(str(name) for name in names),
+    )
+
+
+def load_model(
+    folder: str | os.PathLike, which: str = "best"
+) -> tuple[nnx.Module, ml_collections.ConfigDict, Task]:
+    """The trained network of a workdir in eval mode, its config, and its task.
+
+    Args:
+      folder: workdir of the run.
+      which: "best" or "latest".
+
+    Raises:
+      FileNotFoundError: folder holds no run, or no checkpoint.
+      ValueError: its checkpoints cannot be read.
+    """
+    run = load_run(folder, which)
+    return run.model, run.config, run.task
+
+
+def evaluate(
+    folder: str | os.PathLike,
+    *,
+    which: str = "best",
+    split: str = "test",
+    figure: str | os.PathLike | None = None,
+) -> dict[str, float]:
+    """Evaluates the trained network of a workdir on all examples of a split.
+
+    Args:
+      folder: workdir of the run.
+      which: "best" or "latest" checkpoint.
+      split: "test", "train", or another split of the data set.
+      figure: where to write a picture of some examples.
+
+    Returns:
+      The mean of each metric as "SPLIT/NAME", such as "test/accuracy", and its
+      standard error as "SPLIT/NAME_sem"; "examples", their number, and "step", of the
+      checkpoint.
+
+    Raises:
+      FileNotFoundError: folder holds no run or no checkpoint, or the data is missing.
+      ValueError: the checkpoints cannot be read, or there is no such split.
+    """
+    config, described = records.read_run(folder)
+    parallel = make_parallel(config.parallel)
+    source = data.load_source(config.data, split, seed=config.seed)
+    loader = make_eval_loader(config, source, parallel)
+    abstract = setup.abstract_state(config, described, parallel.axis_name)
+    state, step = _restore(
+        folder, which, abstract, parallel.replicated, ("model", "training")
+    )
+    averages = evaluate_state(state, parallel, loader)
+    assert averages is not None
+    if figure is not None:
+        data.write_image(figure, pictures(state, parallel, source))
+    return {**summary(averages, split), "examples": len(source), "step": step}
+
+
+def make_eval_loader(
+    config: ml_collections.ConfigDict, source: data.Source, parallel: Parallel
+) -> Loader:
+    """The loader for evaluation, in batches of config.eval_batch_size."""
+    size = config.eval_batch_size or config.batch_size
+    name = "eval_batch_size" if config.eval_batch_size else "batch_size"
+    parallel.check_batch_size(name, size)
+    return Loader(
+        source,
+        batch_size=size,
+        seed=config.seed,
+        shuffle=False,
+        cache_bytes=config.data.cache_bytes,
+        num_workers=config.data.num_workers,
+    )
+
+
+def _restore(folder, which: str, abstract: TrainState, sharding, parts):
+    """(state, step) of the best checkpoint, or the latest where there is no best."""
+    for kind in dict.fromkeys((which, "latest")):
+        try:
+            found = checkpoint.restore(
+                folder, abstract, sharding, kind=kind, parts=parts
+            )
+        except ValueError:
+            if kind == "latest":
+                raise
+            continue  # restore has said why; the latest is opened instead
+        if found is not None:
+            return found[0], found[1]
+    raise FileNotFoundError(f"workdir {os.fspath(folder)!r} has no checkpoint yet")

@@ -1,0 +1,158 @@
+"""One step of training and one of evaluation, as pure functions.
+
+All are plain functions of (state, batch): `jdeconv.train.parallel` compiles them for
+one device or many. A batch is a dict of arrays with the examples on the first axis.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+
+from jdeconv.train.state import TrainState
+
+Batch = dict[str, Array]
+Metrics = dict[str, Array]
+
+# The number folded into the key for evaluation: no step has it.
+_EVALUATION = 2**32 - 1
+
+
+def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    """params <- params + optimizer(grad of the mean loss over the batch).
+
+    All randomness comes from `fold_in(state.key, step)`, and each example's from
+    `fold_in(., its index in the whole batch)`. So one device, many devices and pmap
+    draw the same numbers.
+
+    Args:
+      state: before the step.
+      batch: "image" `[B, H, W, C]` and what else the task needs, `[B, ...]`; under
+        pmap this device's rows.
+
+    Returns:
+      The state after it, and metrics averaged over the batch: those of the task, and
+      "grad_norm", the norm of the gradient before clipping.
+
+    Raises:
+      ValueError: B is no multiple of the number of microbatches.
+    """
+    size = batch["image"].shape[0]
+    keys = _example_keys(jax.random.fold_in(state.key, state.step), size, state)
+    if state.accumulate == 1:
+        grads, model_state, metrics = _gradient(state, state.model_state, batch, keys)
+    else:
+        grads, model_state, metrics = _accumulate(state, batch, keys)
+    if state.axis_name is not None:
+        grads, metrics = jax.lax.pmean((grads, metrics), state.axis_name)
+    metrics = {**metrics, "grad_norm": optax.global_norm(grads)}
+    updates, opt_state = state.optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    new_state = dataclasses.replace(
+        state,
+        step=state.step + 1,
+        params=params,
+        model_state=model_state,
+        opt_state=opt_state,
+        ema=_moving_average(state, params),
+    )
+    return new_state, metrics
+
+
+def eval_step(state: TrainState, batch: Batch) -> Metrics:
+    """The metrics of each example, by the averaged parameters where there are any.
+
+    Args:
+      state: of the run.
+      batch: as in `train_step`, and "index" int32 `[B]`, the place of each example in
+        the data set: what is random, such as noise on the input, depends on it and on
+        state.key alone, so that every evaluation sees the same inputs; "weight" `[B]`,
+        which is passed through.
+
+    Returns:
+      Arrays `[B]`.
+    """
+    model, keys = _evaluated(state, batch)
+    loss, metrics = state.task.loss(model, batch, keys, training=False)
+    return {"loss": loss, **metrics, "weight": batch["weight"]}
+
+
+def image_step(state: TrainState, batch: Batch) -> dict[str, Array]:
+    """What `state.task.figure` shows of a batch.
+
+    Args:
+      state: of the run.
+      batch: as in `eval_step`, without "weight".
+    """
+    model, keys = _evaluated(state, batch)
+    return state.task.images(model, batch, keys)
+
+
+def _evaluated(state: TrainState, batch: Batch) -> tuple[nnx.Module, Array]:
+    model = nnx.merge(state.graphdef, state.eval_params, state.model_state, copy=True)
+    model.eval()
+    key = jax.random.fold_in(state.key, jnp.uint32(_EVALUATION))
+    return model, jax.vmap(jax.random.fold_in, (None, 0))(key, batch["index"])
+
+
+def _example_keys(key: Array, size: int, state: TrainState) -> Array:
+    index = jnp.arange(size)
+    if state.axis_name is not None:
+        index += size * jax.lax.axis_index(state.axis_name)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
+
+
+def _gradient(state: TrainState, model_state: nnx.State, batch: Batch, keys: Array):
+    def mean_loss(params):
+        # copy=True: without it BatchNorm writes to variables of an outer trace.
+        model = nnx.merge(state.graphdef, params, model_state, copy=True)
+        loss, metrics = state.task.loss(model, batch, keys, training=True)
+        _, _, new_model_state = nnx.split(model, nnx.Param, ...)
+        metrics = jax.tree.map(jnp.mean, {"loss": loss, **metrics})
+        return metrics["loss"], (new_model_state, metrics)
+
+    grads, (new_model_state, metrics) = jax.grad(mean_loss, has_aux=True)(state.params)
+    return grads, new_model_state, metrics
+
+
+def _accumulate(state: TrainState, batch: Batch, keys: Array):
+    count = state.accumulate
+
+    # Microbatch i has rows i, i + count, ...: where the batch is spread over devices
+    # in blocks, every device has its share of each, and nothing is moved.
+    def cut(x):
+        if x.shape[0] % count:
+            raise ValueError(
+                f"accumulate={count}: must divide the batch of a device, {x.shape[0]}"
+            )
+        return jnp.moveaxis(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 1, 0)
+
+    # A loop of XLA would be shorter, but its CPU backend computes convolutions inside
+    # a loop 10 times slower. The barrier keeps the microbatches one after the other,
+    # so that their activations share the caches, or the memory of an accelerator.
+    rows = jax.tree.map(cut, (batch, keys))
+    total = None
+    model_state = state.model_state
+    measured = []
+    for i in range(count):
+        microbatch = jax.tree.map(lambda x, i=i: x[i], rows)
+        if total is not None:
+            microbatch, total = jax.lax.optimization_barrier((microbatch, total))
+        grads, model_state, metrics = _gradient(state, model_state, *microbatch)
+        total = grads if total is None else jax.tree.map(jnp.add, total, grads)
+        measured.append(metrics)
+    grads = jax.tree.map(lambda g: g / count, total)
+    metrics = jax.tree.map(lambda *m: sum(m) / count, *measured)
+    return grads, model_state, metrics
+
+
+def _moving_average(state: TrainState, params: nnx.State) -> nnx.State | None:
+    if state.ema is None:
+        return None
+    # Early on the average would remember the random start; this is TensorFlow's rule.
+    step = state.step.astype(jnp.float32)
+    decay = jnp.minimum(state.ema_decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, state.ema, params)

@@ -1,0 +1,65 @@
+"""The inner-product test and the operator norm."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jdeconv import ops
+
+
+def test_right_transpose_passes_and_a_wrong_one_does_not(rng):
+    kernel = jnp.asarray(rng.normal(size=(4, 1, 1)), jnp.float32)
+    x = jnp.asarray(rng.normal(size=(12, 1)), jnp.float32)
+    forward = lambda x: ops.conv(x, kernel, padding="CIRCULAR")  # noqa: E731
+    y = jnp.asarray(rng.normal(size=forward(x).shape), jnp.float32)
+    right = lambda y: ops.conv_transpose(y, kernel, padding="CIRCULAR")  # noqa: E731
+    mirrored = lambda y: ops.conv(y, kernel[::-1], padding="CIRCULAR")  # noqa: E731
+    assert float(ops.adjoint_error(forward, right, x, y)) < 1e-6
+    assert float(ops.adjoint_error(forward, mirrored, x, y)) > 1e-2
+
+
+def test_complex_operators_plain_and_hermitian(rng):
+    a = jnp.asarray(rng.normal(size=(3, 4)) + 1j * rng.normal(size=(3, 4)))
+    x = jnp.asarray(rng.normal(size=4) + 1j * rng.normal(size=4), a.dtype)
+    y = jnp.asarray(rng.normal(size=3) + 1j * rng.normal(size=3), a.dtype)
+    plain, hermitian = lambda y: a.T @ y, lambda y: a.conj().T @ y
+    forward = lambda x: a @ x  # noqa: E731
+    assert float(ops.adjoint_error(forward, plain, x, y)) < 1e-6
+    assert float(ops.adjoint_error(forward, hermitian, x, y, hermitian=True)) < 1e-6
+    assert float(ops.adjoint_error(forward, hermitian, x, y)) > 1e-2
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="each other's shapes"):
+        ops.adjoint_error(lambda x: x, lambda y: y[:1], jnp.ones(3), jnp.ones(3))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.complex64])
+def test_operator_norm_is_the_largest_singular_value(dtype, rng):
+    a = rng.normal(size=(6, 5))
+    if dtype == jnp.complex64:
+        a = a + 1j * rng.normal(size=a.shape)
+    a = jnp.asarray(a, dtype)
+    start = jax.random.normal(jax.random.key(0), (5,), dtype)
+    norm = jax.jit(
+        lambda start: ops.operator_norm(
+            lambda x: a @ x, start, num_iters=500, tolerance=1e-7
+        )
+    )(start)
+    np.testing.assert_allclose(norm, np.linalg.norm(a, 2), rtol=1e-3)
+
+
+def test_operator_norm_of_zero_and_with_a_given_transpose(rng):
+    assert float(ops.operator_norm(lambda x: 0 * x, jnp.ones(3))) == 0
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 1, 1)), jnp.float32)
+    x = jnp.asarray(rng.normal(size=(8, 8, 1)), jnp.float32)
+    norm = ops.operator_norm(
+        lambda x: ops.conv(x, kernel, padding="CIRCULAR"),
+        x,
+        transpose=lambda y: ops.conv_transpose(y, kernel, padding="CIRCULAR"),
+        num_iters=500,
+        tolerance=1e-7,
+    )
+    spectrum = np.abs(np.fft.fft2(np.pad(kernel[..., 0, 0], ((0, 5), (0, 5)))))
+    np.testing.assert_allclose(norm, spectrum.max(), rtol=1e-3)

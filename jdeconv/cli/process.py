@@ -20,7 +20,7 @@ def process_images(
     workdir: str | pathlib.Path,
     out: str | pathlib.Path,
     *,
-    checkpoint: str = "latest",
+    checkpoint: str = "best",
     size: str | tuple[int, int] = "auto",
     progress: bool = True,
 ) -> tuple[list[pathlib.Path], dict[pathlib.Path, str]]:
@@ -34,7 +34,7 @@ def process_images(
       images: files and folders.
       workdir: of the training run.
       out: folder for the results, NAME.SUFFIX and NAME_figure.png; made if needed.
-      checkpoint: "latest" or "best".
+      checkpoint: "best" or "latest".
       size: the size the network sees. "network": the one it was trained on; "image":
         that of the file; (height, width); "auto": "image" for image networks trained
         on patches cut from larger images, else "network".
@@ -181,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files and folders")
     parser.add_argument("--workdir", required=True, help="of the training run")
     parser.add_argument("--out", required=True, help="folder for the results")
-    parser.add_argument("--checkpoint", choices=("latest", "best"), default="latest")
+    parser.add_argument("--checkpoint", choices=("best", "latest"), default="best")
     parser.add_argument(
         "--size",
         type=_size,

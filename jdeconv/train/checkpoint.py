@@ -19,9 +19,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Sharding
 
+from jdeconv.train.records import read_json, write_json
 from jdeconv.train.state import TrainState
 
 KINDS = ("latest", "best")
+
+_SIZES = "sizes.json"
 
 
 class Checkpoints:
@@ -39,6 +42,7 @@ class Checkpoints:
 
         if keep < 1:
             raise ValueError(f"keep={keep}: must be >= 1")
+        self._workdir = workdir
         self._writers = {}
         for kind in KINDS:
             policies = ocp.training.preservation_policies
@@ -53,8 +57,9 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exc):
-        for writer in self._writers.values():
+        for kind, writer in self._writers.items():
             writer.close()
+            self._note_sizes(kind)
 
     def save(
         self, state: TrainState, step: int, *, kind: str = "latest", notes: Any = None
@@ -74,6 +79,8 @@ class Checkpoints:
         before = [c.step for c in writer.checkpoints]
         if step in before:
             return
+        writer.wait()  # one checkpoint is written at a time
+        self._note_sizes(kind)
         saved = writer.save_checkpointables_async(
             step, _parts(state), force=True, custom_metadata=notes
         )
@@ -86,11 +93,7 @@ class Checkpoints:
             saved.result()
             for old in before:
                 self.forget(old, kind=kind)
-
-    def wait(self) -> None:
-        """Waits until all is on the disk."""
-        for writer in self._writers.values():
-            writer.wait()
+            self._note_sizes(kind)
 
     def best_value(self, name: str) -> float | None:
         """The value noted with the best checkpoint."""
@@ -104,6 +107,18 @@ class Checkpoints:
         """Deletes a checkpoint, such as one that cannot be read."""
         self._writers[kind].delete(step, missing_ok=True)
 
+    def _note_sizes(self, kind: str) -> None:
+        """Keeps the sizes of the files of complete checkpoints, to know cut ones."""
+        if jax.process_index() != 0:
+            return
+        folder = _folder(self._workdir, kind)
+        present = [str(c.step) for c in self._writers[kind].checkpoints]
+        sizes = _noted_sizes(folder)
+        kept = {name: sizes[name] for name in present if name in sizes}
+        new = {name: _sizes(folder / name) for name in present if name not in sizes}
+        if kept | new != sizes:
+            write_json(folder / _SIZES, kept | new)
+
 
 def steps(workdir: str | os.PathLike, kind: str = "latest") -> list[int]:
     """The steps of the checkpoints in a workdir, ascending; [] without any."""
@@ -113,6 +128,23 @@ def steps(workdir: str | os.PathLike, kind: str = "latest") -> list[int]:
     return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
 
 
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What `restore` has read.
+
+    Attributes:
+      state: the state.
+      step: its step, as an int.
+      notes: JSON kept with the checkpoint.
+      damaged: (kind, step) of checkpoints that were to be opened and cannot be read.
+    """
+
+    state: TrainState
+    step: int
+    notes: Any
+    damaged: tuple[tuple[str, int], ...]
+
+
 def restore(
     workdir: str | os.PathLike,
     abstract: TrainState,
@@ -120,8 +152,8 @@ def restore(
     *,
     kind: str = "latest",
     parts: tuple[str, ...] = ("model", "training"),
-) -> tuple[TrainState, int, Any, list[int]] | None:
-    """The newest checkpoint that can be read.
+) -> Restored | None:
+    """The newest or best checkpoint, or the nearest to it that can be read.
 
     Args:
       workdir: of the run.
@@ -131,33 +163,60 @@ def restore(
       parts: what to read; the rest is taken from `abstract` as it is.
 
     Returns:
-      None without any checkpoint, else: the state, its step, the notes kept with it,
-      and the steps of newer checkpoints that could not be read (each is reported on
-      stderr).
+      None without any checkpoint. One that cannot be read is reported on stderr.
 
     Raises:
       ValueError: there are checkpoints, and none can be read.
     """
-    damaged: list[int] = []
-    errors = []
-    for step in reversed(steps(workdir, kind)):
-        path = _folder(workdir, kind) / str(step)
-        try:
-            state, notes = _read(path, abstract, sharding, parts)
-        except Exception as error:  # orbax, tensorstore and json each have their own
-            reason = " ".join(str(error).split())[:200]
-            errors.append(f"{path}: {reason}")
-            damaged.append(step)
+    found = [(k, step) for k in KINDS for step in steps(workdir, k)]
+    if kind == "latest":
+        order = sorted(found, key=lambda f: (-f[1], KINDS.index(f[0])))
+    else:
+        order = sorted(found, key=lambda f: (f[0] != kind, -f[1]))
+    damaged: list[tuple[str, int]] = []
+    for candidate, step in order:
+        path = _folder(workdir, candidate) / str(step)
+        read = _try_to_read(path, abstract, sharding, parts)
+        if isinstance(read, str):
+            damaged.append((candidate, step))
             print(
-                f"jdeconv: checkpoint {path} cannot be read and is passed over "
-                f"({type(error).__name__}: {reason})",
+                f"jdeconv: checkpoint {path} is damaged ({read}) and is passed over",
                 file=sys.stderr,
             )
             continue
-        return state, step, notes, damaged
-    if errors:
-        raise ValueError(f"no checkpoint in {workdir} can be read: {errors[0]}")
+        return Restored(read[0], step, read[1], tuple(damaged))
+    if damaged:
+        raise ValueError(f"no checkpoint in {os.fspath(workdir)} can be read")
     return None
+
+
+def _try_to_read(path, abstract, sharding, parts) -> tuple[TrainState, Any] | str:
+    """State and notes, or why not."""
+    # Sizes are looked at first: orbax does say when it cannot read, but not what is
+    # wrong, and at length.
+    noted = _noted_sizes(path.parent).get(path.name)
+    if noted is not None:
+        found = _sizes(path)
+        for name, size in noted.items():
+            if found.get(name) != size:
+                have = f"{found[name]} bytes" if name in found else "missing"
+                return f"{name} is {have}, and was {size} bytes"
+    try:
+        return _read(path, abstract, sharding, parts)
+    except Exception as error:  # orbax, tensorstore and json each have their own
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
+
+
+def _sizes(path: pathlib.Path) -> dict[str, int]:
+    files = (p for p in path.rglob("*") if p.is_file())
+    return {str(p.relative_to(path)): p.stat().st_size for p in sorted(files)}
+
+
+def _noted_sizes(folder: pathlib.Path) -> dict[str, dict[str, int]]:
+    try:
+        return read_json(folder / _SIZES)
+    except (OSError, ValueError):
+        return {}  # then the reading itself has to show it
 
 
 def _read(path, abstract: TrainState, sharding: Sharding, parts: tuple[str, ...]):

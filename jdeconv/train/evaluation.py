@@ -233,16 +233,7 @@ def make_eval_loader(
 
 
 def _restore(folder, which: str, abstract: TrainState, sharding, parts):
-    """(state, step) of the best checkpoint, or the latest where there is no best."""
-    for kind in dict.fromkeys((which, "latest")):
-        try:
-            found = checkpoint.restore(
-                folder, abstract, sharding, kind=kind, parts=parts
-            )
-        except ValueError:
-            if kind == "latest":
-                raise
-            continue  # restore has said why; the latest is opened instead
-        if found is not None:
-            return found[0], found[1]
-    raise FileNotFoundError(f"workdir {os.fspath(folder)!r} has no checkpoint yet")
+    found = checkpoint.restore(folder, abstract, sharding, kind=which, parts=parts)
+    if found is None:
+        raise FileNotFoundError(f"workdir {os.fspath(folder)!r} has no checkpoint yet")
+    return found.state, found.step

@@ -111,13 +111,13 @@ class _Run:
         if found is None:
             self._initialize()
             return 0
-        self.state, start, notes, damaged = found
-        for step in damaged:
-            self.checkpoints.forget(step)
-        self.meter = Meter(notes["meter"])
-        self.elapsed = notes["wall_time_s"]
-        self._say(f"resuming {self.folder} at step {start}")
-        return start
+        for kind, step in found.damaged:
+            self.checkpoints.forget(step, kind=kind)
+        self.state = found.state
+        self.meter = Meter(found.notes["meter"])
+        self.elapsed = found.notes["wall_time_s"]
+        self._say(f"resuming {self.folder} at step {found.step}")
+        return found.step
 
     def _initialize(self) -> None:
         if self.config.init_from:
@@ -231,12 +231,16 @@ class _Run:
         name = f"test/{task.criterion}"
         best = self.checkpoints.best_value(name)
         if best is None or sign * value > sign * best:
-            self.checkpoints.save(self.state, step, kind="best", notes={name: value})
+            self._save(step, "best", {name: value})
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, kind: str = "latest", notes: Any = None) -> None:
         self.writer.flush()
-        notes = {"meter": self.meter.notes, "wall_time_s": self._wall_time()}
-        self.checkpoints.save(self.state, step, notes=notes)
+        notes = {
+            "meter": self.meter.notes,
+            "wall_time_s": self._wall_time(),
+            **(notes or {}),
+        }
+        self.checkpoints.save(self.state, step, kind=kind, notes=notes)
 
     def _recall_test(self, start: int) -> None:
         """Sets the evaluation of the step we start from, or does it."""

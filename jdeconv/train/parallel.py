@@ -65,7 +65,7 @@ class Parallel:
           batch: this process's rows of the batch.
         """
         if self.kind == "pmap":
-            devices = jax.local_device_count()
+            devices = len(self.mesh.local_devices)
             return {
                 name: x.reshape(devices, x.shape[0] // devices, *x.shape[1:])
                 for name, x in batch.items()

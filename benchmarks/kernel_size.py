@@ -40,7 +40,7 @@ def checkerboard(window: int, stride: int) -> float:
 
 
 def phase_ratio(features: np.ndarray, stride: int) -> float:
-    """Largest over smallest RMS of the interior over the stride^2 phases, as learned."""
+    """Largest over smallest RMS of the interior of the stride^2 phases, as learned."""
     inner = features[:, 8:-8, 8:-8]
     rms = [
         np.sqrt(np.mean(np.square(inner[:, i::stride, j::stride])))
@@ -124,13 +124,14 @@ def table(cells: list[dict]) -> str:
             f"| {c['window']} | {c['stride']} | "
             f"{'holes' if not np.isfinite(board) else f'{board:.2g}'} | "
             f"{c['learned_phase_ratio']:.2f} | {c['multiply_adds'] / 1e6:.2f} M | "
-            f"{c['ms_per_image']:.2f} | {100 * c['accuracy']:.2f} ± {100 * spread:.2f} % |"
+            f"{c['ms_per_image']:.2f} | "
+            f"{100 * c['accuracy']:.2f} ± {100 * spread:.2f} % |"
         )
     return "\n".join(rows)
 
 
 def plot(cells: list[dict], path: pathlib.Path) -> None:
-    """Accuracy and cost over the window, a line per stride; open marks: checkerboard."""
+    """Accuracy and cost over the window, a line per stride; open marks: uneven."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.4))
@@ -187,8 +188,8 @@ def page(record: dict) -> str:
     """docs/kernel_size.md."""
     return f"""# How to choose the kernel
 
-Made by `{record["command"]}` ({record["device"]}, jax {record["versions"]["jax"]}); do not
-edit. The tutorial's network with 16 channels on MNIST, one epoch of batch 32; mean and
+Made by `{record["command"]}` ({record["device"]}, jax {record["versions"]["jax"]}); do
+not edit. The tutorial's network with 16 channels on MNIST, one epoch of batch 32; mean and
 standard deviation over the seeds.
 
 ![accuracy, cost and checkerboard over the window](kernel_size.png)
@@ -197,8 +198,8 @@ standard deviation over the seeds.
 
 Reading it:
 
-- **Window divisible by stride** (full marks): every output position sums the same number
-  of taps, so there is no checkerboard to begin with.
+- **Window divisible by stride** (full marks): every output position sums the same
+  number of taps, so there is no checkerboard to begin with.
 - **Window smaller than stride** leaves holes: positions that no tap reaches.
 - The multiply-adds grow with the square of the window and not with the stride; the time
   grows with the stride too, as the output does.

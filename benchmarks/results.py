@@ -75,7 +75,10 @@ def record(name: str, workdirs: list[pathlib.Path]) -> dict:
         },
         "curve": {
             str(seed): [
-                {"step": e["step"], **{n: e[n] for n in names if not n.endswith("_sem")}}
+                {
+                    "step": e["step"],
+                    **{n: e[n] for n in names if not n.endswith("_sem")},
+                }
                 for e in final
             ]
             for seed, (_, _, final) in sorted(runs.items())
@@ -111,7 +114,9 @@ def table() -> str:
         seeds = f"{len(value['seeds'])}"
         if spread is not None:
             seeds += f", {scale * spread:.{digits}f}"
-        shown = f"{scale * value['mean']:.{digits}f} ± {scale * value['sem']:.{digits}f}"
+        shown = (
+            f"{scale * value['mean']:.{digits}f} ± {scale * value['sem']:.{digits}f}"
+        )
         if "input_psnr" in data["metrics"] and unit.startswith("PSNR"):
             shown += f" (input {data['metrics']['input_psnr']['mean']:.2f})"
         minutes = statistics.mean(data["wall_time_s"]) / 60

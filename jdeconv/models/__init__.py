@@ -8,6 +8,7 @@ random in training comes from `key=`, one PRNG key per example.
 
 import inspect
 from collections.abc import Mapping
+from typing import Any
 
 from flax import nnx
 from jax.typing import DTypeLike
@@ -25,9 +26,10 @@ __all__ = [
     "Decoder",
     "Encoder",
     "build",
+    "options",
 ]
 
-_BY_NAME = {"autoencoder": Autoencoder, "cnn": CNN, "conv_deconv": ConvDeconvNet}
+_BY_NAME: dict[str, Any] = {"autoencoder": Autoencoder, "cnn": CNN, "conv_deconv": ConvDeconvNet}
 
 
 def build(
@@ -50,21 +52,36 @@ def build(
     Raises:
       ValueError: an unknown name or option; the message lists the known ones.
     """
-    options = dict(config)
-    name = options.pop("name", None)
-    if name not in _BY_NAME:
-        raise ValueError(
-            f"config.model.name={name!r}: must be one of {', '.join(_BY_NAME)}"
-        )
-    cls = _BY_NAME[name]
-    known = set(inspect.signature(cls.__init__).parameters)  # type: ignore[misc]
-    known -= {"self", "image_shape", "num_classes", "dtype", "rngs"}
-    for option in options:
+    given = dict(config)
+    name = given.pop("name", None)
+    known = options(name)
+    for option in given:
         if option not in known:
             raise ValueError(
                 f"config.model.{option}: the network {name!r} has no such option, "
                 f"only {', '.join(sorted(known))}"
             )
-    return cls(
-        tuple(image_shape), num_classes=num_classes, dtype=dtype, rngs=rngs, **options
+    return _BY_NAME[name](
+        tuple(image_shape), num_classes=num_classes, dtype=dtype, rngs=rngs, **given
     )
+
+
+def options(name: str) -> dict[str, Any]:
+    """The options of a network, with their defaults.
+
+    Args:
+      name: as `config.model.name`.
+
+    Raises:
+      ValueError: an unknown name; the message lists the known ones.
+
+    >>> options("cnn")["dropout"]
+    0.25
+    """
+    if name not in _BY_NAME:
+        raise ValueError(
+            f"config.model.name={name!r}: must be one of {', '.join(_BY_NAME)}"
+        )
+    parameters = inspect.signature(_BY_NAME[name].__init__).parameters
+    not_options = ("self", "image_shape", "num_classes", "dtype", "rngs")
+    return {n: p.default for n, p in parameters.items() if n not in not_options}

@@ -10,7 +10,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
-from jdeconv import data
+from jdeconv import data, models
 from jdeconv.train import optim
 
 
@@ -108,8 +108,24 @@ def read_config(
             f"get_config of {path!r} returned a {type(config).__name__}: must be a "
             "ml_collections.ConfigDict"
         )
-    override(config, overrides or {})
+    overrides = dict(overrides or {})
+    override(config, {k: overrides.pop(k) for k in ["model.name"] if k in overrides})
+    _complete(config.model)
+    override(config, overrides)
     return config.lock()
+
+
+def _complete(model: ml_collections.ConfigDict) -> None:
+    """Adds the network's options that a config leaves at their defaults.
+
+    So each can be overridden, and the saved config says what it was.
+    """
+    with model.unlocked():
+        for name, default in models.options(model.name).items():
+            if name not in model:
+                model[name] = config_dict.placeholder(object)
+                if default is not None:
+                    model[name] = default
 
 
 def override(config: ml_collections.ConfigDict, fields: Mapping[str, str]) -> None:

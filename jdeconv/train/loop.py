@@ -133,7 +133,7 @@ class _Run:
         self._recall_test(start)
         batches = self.loader.iterate(start) if start < plan.total else iter(())
         pending: Any = None
-        while step < plan.total and not self.interrupt.name:
+        while step < plan.total and not self.interrupt.has_come(step):
             batch = parallel.put_batch(next(batches))
             self.state, metrics = parallel.train_step(self.state, batch)
             step += 1

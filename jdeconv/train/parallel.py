@@ -103,6 +103,9 @@ def make_parallel(kind: str = "jit", *, devices: Any = None) -> Parallel:
             jax.jit(eval_step, out_shardings=replicated),
         )
     if kind == "pmap":
+        if jax.process_count() > 1:
+            # Its results lie on one process's devices, not on the mesh of all.
+            raise ValueError("parallel='pmap': works in one process; use 'jit'")
         return Parallel(
             kind,
             mesh,

@@ -115,7 +115,7 @@ def test_classifier_writes_probabilities_and_a_picture(classifier, folder, tmp_p
 
 @pytest.mark.parametrize("size", ["network", "image", "32x24"])
 def test_size_says_what_the_network_sees(size, deblurrer, folder, tmp_path, capsys):
-    path, files = folder
+    path, _ = folder
     code = process.run(
         [
             str(path / "rgb.png"),

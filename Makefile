@@ -31,7 +31,8 @@ bench: $(VENV)/.peers
 	$(BIN)/python -m benchmarks
 
 notebooks: $(VENV)/.dev
-	$(BIN)/jupytext --to notebook colab/*.py
+	$(BIN)/jupytext --to notebook colab/*.py --update-metadata \
+	  '{"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}'
 
 lock: $(VENV)/.peers
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock

@@ -188,9 +188,9 @@ def page(record: dict) -> str:
     """docs/kernel_size.md."""
     return f"""# How to choose the kernel
 
-Made by `{record["command"]}` ({record["device"]}, jax {record["versions"]["jax"]}); do
-not edit. The tutorial's network with 16 channels on MNIST, one epoch of batch 32; mean and
-standard deviation over the seeds.
+Made by `{record["command"]}` ({record["device"]}, jax
+{record["versions"]["jax"]}); do not edit. The tutorial's network with 16 channels on
+MNIST, one epoch of batch 32; mean and standard deviation over the seeds.
 
 ![accuracy, cost and checkerboard over the window](kernel_size.png)
 

@@ -23,7 +23,22 @@ def test_notebook_is_made_from_the_script(script):
         assert not ours.get("outputs"), "outputs are not kept"
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.stem)
+def code_cells(script):
+    return [c for c in script.read_text().split("# %%") if not c.startswith(" [mark")]
+
+
+TRANSLATED = [s for s in SCRIPTS if s.stem.endswith(".zh")]
+
+
+@pytest.mark.parametrize("script", TRANSLATED, ids=lambda s: s.stem)
+def test_translation_has_the_same_code(script):
+    original = script.with_name(script.name.replace(".zh.", "."))
+    assert code_cells(script)[1:] == code_cells(original)[1:]
+
+
+@pytest.mark.parametrize(
+    "script", [s for s in SCRIPTS if s not in TRANSLATED], ids=lambda s: s.stem
+)
 def test_script_runs_small_and_offline(script, tmp_path):
     pytest.importorskip("matplotlib")
     environment = os.environ | {

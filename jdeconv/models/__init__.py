@@ -29,7 +29,11 @@ __all__ = [
     "options",
 ]
 
-_BY_NAME: dict[str, Any] = {"autoencoder": Autoencoder, "cnn": CNN, "conv_deconv": ConvDeconvNet}
+_BY_NAME: dict[str, Any] = {
+    "autoencoder": Autoencoder,
+    "cnn": CNN,
+    "conv_deconv": ConvDeconvNet,
+}
 
 
 def build(

@@ -1,6 +1,6 @@
-"""Trains ten steps on one device, on four, and under pmap; prints the differences.
+"""Ten steps on one device, on four and under pmap; prints how far they are apart.
 
-Run in a process of its own, with four fake devices, by test_parallel.
+Run by test_parallel in a process of its own: `python -m tests.train.devices FOLDER`.
 """
 
 import json
@@ -8,57 +8,99 @@ import os
 import sys
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import nnx
 
-from jdeconv import tasks, train
-from jdeconv.data import Degrade, Preprocess
-from jdeconv.train import setup
+from jdeconv import train
+from jdeconv.train.checkpoint import Checkpoints
+from tests.train import tiny
 
 STEPS, BATCH = 10, 16
 
 
-class Net(nnx.Module):
-    """Small, with everything that could depend on how the batch is spread."""
+def count_compilations(log: list) -> None:
+    def listen(event, seconds, **_):
+        if event.endswith("backend_compile_duration"):
+            log.append(event)
 
-    def __init__(self, norm: bool, rngs: nnx.Rngs):
-        self.conv = nnx.Conv(1, 4, (3, 3), use_bias=not norm, rngs=rngs)
-        self.norm = nnx.BatchNorm(4, momentum=0.9, rngs=rngs) if norm else None
-        self.out = nnx.Conv(4, 1, (3, 3), rngs=rngs)
-
-    def __call__(self, x, *, key=None):
-        y = self.conv(x)
-        y = nnx.relu(y if self.norm is None else self.norm(y))
-        if key is not None:
-            keep = jax.vmap(lambda k: jax.random.bernoulli(k, 0.9, y.shape[1:]))(key)
-            y = jnp.where(keep, y, 0)
-        return self.out(y)
+    jax.monitoring.register_event_duration_secs_listener(listen)
 
 
-def run(kind, devices, norm, accumulate):
+def run(kind: str, devices, norm: bool, accumulate: int, log: list):
     parallel = train.make_parallel(kind, devices=devices)
-    state = train.create_state(
-        Net(norm, nnx.Rngs(0)),
-        optimizer=optax.adam(1e-3),
-        task=tasks.Reconstruct(Preprocess(), "shift", "mse", Degrade(noise_std=0.1)),
-        key=jax.random.key(1),
+    state = tiny.make_state(
+        tiny.Net(norm=norm, dropout=True),
+        tiny.make_task(noise_std=0.1, augment="shift"),
         ema_decay=0.9,
         accumulate=accumulate,
         axis_name=parallel.axis_name,
     )
     state = parallel.put_state(state)
-    rng = np.random.default_rng(0)
-    compiled = []
-    for _ in range(STEPS):
-        batch = {"image": rng.integers(0, 256, (BATCH, 8, 8, 1), dtype=np.uint8)}
-        with jax.log_compiles():
-            state, metrics = parallel.train_step(state, parallel.put_batch(batch))
-        compiled.append(len(COMPILED))
+    for step in range(STEPS):
+        batch = parallel.put_batch(tiny.make_batch(BATCH, seed=step))
+        state, metrics = parallel.train_step(state, batch)
+        if step == 0:
+            first = len(log)
+    recompiled = len(log) - first
+    batch = tiny.make_batch(BATCH)
     batch["index"] = np.arange(BATCH, dtype=np.int32)
     batch["weight"] = np.ones(BATCH, np.float32)
-    tested = parallel.eval_step(state, parallel.put_batch(batch))
-    return state, {k: float(v) for k, v in metrics.items()}, tested, compiled
+    metrics |= parallel.eval_step(state, parallel.put_batch(batch))
+    moved = []
+    if kind == "jit":
+        lowered = parallel.train_step.lower(state, parallel.put_batch(batch))
+        text = lowered.compile().as_text()
+        moved = [
+            name
+            for name in ("all-to-all", "all-gather", "collective-permute")
+            if f"{name}(" in text
+        ]
+    return state, metrics, recompiled, moved
+
+
+def apart(one, other) -> float:
+    """The largest difference relative to the largest value of its array."""
+    gaps = []
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        gaps.append(np.abs(a - b).max() / np.abs(a).max())
+    return float(max(gaps))
+
+
+def main(folder: str) -> None:
+    log: list = []
+    count_compilations(log)
+    results = []
+    for norm, accumulate in ((False, 1), (True, 2)):
+        runs = {
+            "one": run("jit", jax.devices()[:1], norm, accumulate, log),
+            "four": run("jit", jax.devices(), norm, accumulate, log),
+            "pmap": run("pmap", jax.devices(), norm, accumulate, log),
+        }
+        one = runs["one"][0]
+        for name, (state, metrics, recompiled, moved) in runs.items():
+            results.append(
+                {
+                    "run": f"{name}, norm={norm}",
+                    "params": apart(one.params, state.params),
+                    "ema": apart(one.ema, state.ema),
+                    "model_state": apart(one.model_state, state.model_state)
+                    if norm
+                    else 0.0,
+                    "metrics": apart(runs["one"][1], metrics),
+                    "recompiled": recompiled,
+                    "moved": moved,
+                }
+            )
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(runs["four"][0], STEPS, notes={})
+    np.savez(
+        f"{folder}/params.npz", *map(np.asarray, jax.tree.leaves(runs["four"][0].params))
+    )
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

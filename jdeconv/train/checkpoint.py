@@ -255,7 +255,7 @@ def _replace(state: TrainState, parts: Mapping[str, Mapping[str, Any]]) -> Train
         values = [_like(x, arrays[path]) for path, x in _leaves(tree).items()]
         return jax.tree.unflatten(jax.tree.structure(tree), values)
 
-    fields = {}
+    fields: dict[str, Any] = {}
     for part, names in (
         ("model", ("params", "model_state", "ema")),
         ("training", ("opt_state", "step", "key")),

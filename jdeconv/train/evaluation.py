@@ -85,7 +85,7 @@ def pictures(state: TrainState, parallel: Parallel, source: data.Source) -> np.n
     """
     count = min(_NUM_PICTURES, len(source))
     index = np.arange(count) * len(source) // count
-    examples = source.read(index)
+    examples = source.read(index.tolist())
     batch = {k: np.stack([e[k] for e in examples]) for k in examples[0]}
     batch["index"] = index.astype(np.int32)
     batch = jax.device_put(batch, parallel.replicated)

@@ -295,7 +295,8 @@ def with_params(state: TrainState, model: nnx.Module, name: str) -> TrainState:
     """
     import dataclasses
 
-    _, params, model_state = nnx.split(model, nnx.Param, ...)
+    _, params, *rest = nnx.split(model, nnx.Param, ...)
+    model_state = rest[0]
     for have, given in ((state.params, params), (state.model_state, model_state)):
         wanted, found = checkpoint.shapes(have), checkpoint.shapes(given)
         if wanted != found:

@@ -58,7 +58,7 @@ class Parallel:
         """The state, copied to every device."""
         return jax.tree.map(lambda x: jax.device_put(x, self.replicated), state)
 
-    def put_batch(self, batch: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    def put_batch(self, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """A batch from the host, spread over the devices by rows.
 
         Args:

@@ -41,7 +41,9 @@ def build_task(config: ml_collections.ConfigDict, data: Mapping[str, Any]) -> Ta
 def network_shape(task: Task, data: Mapping[str, Any]) -> tuple[int, int, int]:
     """(H, W, C) of what the network sees."""
     height, width, channels = data["image_shape"]
-    height, width = task.preprocess.size or (height, width)
+    size = task.preprocess.size
+    if isinstance(size, tuple):
+        height, width = size
     return height, width, channels
 
 

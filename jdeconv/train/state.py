@@ -117,4 +117,5 @@ def split_model(
     for _, node in nnx.iter_graph(model):
         if isinstance(node, nnx.BatchNorm):
             node.axis_name = axis_name
-    return nnx.split(model, nnx.Param, ...)
+    graphdef, params, *rest = nnx.split(model, nnx.Param, ...)
+    return graphdef, params, rest[0]

@@ -48,7 +48,7 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         grads, model_state, metrics = _accumulate(state, batch, keys)
     if state.axis_name is not None:
         grads, metrics = jax.lax.pmean((grads, metrics), state.axis_name)
-    metrics = {**metrics, "grad_norm": optax.global_norm(grads)}
+    metrics = {**metrics, "grad_norm": optax.tree.norm(grads)}
     updates, opt_state = state.optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     new_state = dataclasses.replace(
@@ -110,9 +110,9 @@ def _gradient(state: TrainState, model_state: nnx.State, batch: Batch, keys: Arr
         # copy=True: without it BatchNorm writes to variables of an outer trace.
         model = nnx.merge(state.graphdef, params, model_state, copy=True)
         loss, metrics = state.task.loss(model, batch, keys, training=True)
-        _, _, new_model_state = nnx.split(model, nnx.Param, ...)
+        _, _, *rest = nnx.split(model, nnx.Param, ...)
         metrics = jax.tree.map(jnp.mean, {"loss": loss, **metrics})
-        return metrics["loss"], (new_model_state, metrics)
+        return metrics["loss"], (rest[0], metrics)
 
     grads, (new_model_state, metrics) = jax.grad(mean_loss, has_aux=True)(state.params)
     return grads, new_model_state, metrics

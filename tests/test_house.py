@@ -93,6 +93,19 @@ def test_import_is_light_and_touches_no_device():
     assert loaded == "[] 0"
 
 
+def test_parts_are_imported_when_used():
+    assert (
+        run_python(
+            "import jdeconv; print(jdeconv.ops.conv_output_size(28, 3, strides=2))"
+        )
+        == "14"
+    )
+    for name in jdeconv._PARTS:
+        assert (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").exists()
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = jdeconv.nothing
+
+
 @pytest.mark.slow
 def test_import_adds_half_a_second_at_most():
     def seconds(code):

@@ -57,7 +57,7 @@ def loop_step(config, steps: int) -> float:
     """Seconds per step within `train_and_evaluate`, evaluation and start excluded."""
     config.duration = f"{steps} steps"
     config.eval_every = config.checkpoint_every = "0 steps"
-    config.log_every = max(steps // 10, 1)
+    config.log_every = 100  # the default
     with tempfile.TemporaryDirectory() as workdir:
         train.train_and_evaluate(config, workdir)
         speeds = [r.get("images_per_s") for r in train.read_metrics(workdir)]
@@ -103,6 +103,7 @@ def main(argv=None):
     parser.add_argument("--data_dir", default=None)
     parser.add_argument("--source", default="digits", help="e.g. tfds:mnist")
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--long_steps", type=int, default=500)
     arguments = parser.parse_args(argv)
     source = data.load_source(
         {"source": arguments.source, "data_dir": arguments.data_dir}, "train"
@@ -111,13 +112,13 @@ def main(argv=None):
         "source": arguments.source,
         "loader_images_per_s": {size: loader_speed(source, size) for size in (32, 128)},
         "short_step": compare(
-            short_config, arguments.source, arguments.data_dir, 500, arguments.runs
+            short_config, arguments.source, arguments.data_dir, 1000, arguments.runs
         ),
         "long_step": compare(
             autoencoder_mnist.get_config,
             arguments.source,
             arguments.data_dir,
-            60,
+            arguments.long_steps,
             arguments.runs,
         ),
         "environment": environment(),

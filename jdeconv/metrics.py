@@ -52,9 +52,8 @@ def binary_cross_entropy(logits: Array, target: Array) -> Array:
     >>> binary_cross_entropy(jnp.array([[-1e4, 1e4]]), jnp.array([[0.0, 1.0]])).tolist()
     [0.0]
     """
-    # log(1 + exp(-|l|)) does not overflow.
-    loss = jnp.maximum(logits, 0) - logits * target
-    return _per_example(loss + jnp.log1p(jnp.exp(-jnp.abs(logits))))
+    # log(1 + exp(l)) - l t is the same, and does not overflow.
+    return _per_example(jax.nn.softplus(logits) - logits * target)
 
 
 def mean_squared_error(x: Array, y: Array) -> Array:

@@ -4,10 +4,12 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
+from jdeconv.cli.main import Parser
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `jdeconv evaluate`."""
-    parser = argparse.ArgumentParser("jdeconv evaluate", description=__doc__)
+    parser = Parser("jdeconv evaluate", description=__doc__)
     parser.add_argument("--workdir", required=True, help="of the training run")
     parser.add_argument("--checkpoint", choices=("best", "latest"), default="best")
     parser.add_argument("--split", default="test", help="of the data (default: test)")

@@ -4,6 +4,7 @@ A verb is a module of `jdeconv.cli` with a function `run(argv) -> exit code`. It
 imported when it is asked for, so that help answers at once.
 """
 
+import argparse
 import importlib
 import os
 import sys
@@ -20,6 +21,14 @@ _MISTAKES = (ValueError, TypeError, KeyError, AttributeError, ModuleNotFoundErro
 # A mistake of the user is noticed by these packages or by the config file itself; an
 # error that comes out of any other is a bug, and shown in full.
 _NOTICED_BY = ("jdeconv", "ml_collections", "jdeconv_config")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are errors, told in one line by `main`."""
+
+    def error(self, message: str):
+        """Raises a ValueError in place of printing the usage and exiting."""
+        raise ValueError(message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

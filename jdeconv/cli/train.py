@@ -4,6 +4,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from jdeconv.cli.main import Parser
+
 _EPILOG = """\
 --config.FIELD=VALUE overrides a field of the config, such as
 --config.optimizer.learning_rate=3e-4, and may stand before or after --config.
@@ -13,7 +15,7 @@ Called again with the same workdir, training goes on from the newest checkpoint.
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `jdeconv train`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "jdeconv train",
         usage="jdeconv train --config FILE[:ARG] --workdir DIR [--config.FIELD=VALUE]",
         description=__doc__,

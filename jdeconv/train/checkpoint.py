@@ -95,6 +95,11 @@ class Checkpoints:
                 self.forget(old, kind=kind)
             self._note_sizes(kind)
 
+    def wait(self) -> None:
+        """Waits until all is on the disk."""
+        for writer in self._writers.values():
+            writer.wait()
+
     def best_value(self, name: str) -> float | None:
         """The value noted with the best checkpoint."""
         found = self._writers["best"].checkpoints

@@ -99,7 +99,10 @@ def read_config(
     if module_spec is None or module_spec.loader is None:
         raise ValueError(f"config file {path!r}: must be a Python file, *.py")
     module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
+    try:
+        module_spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise ValueError(f"config file {path!r}: {error}") from None
     if not callable(getattr(module, "get_config", None)):
         raise ValueError(f"config file {path!r} has no function get_config(arg=None)")
     config = module.get_config(argument) if argument else module.get_config()
@@ -110,12 +113,12 @@ def read_config(
         )
     overrides = dict(overrides or {})
     override(config, {k: overrides.pop(k) for k in ["model.name"] if k in overrides})
-    _complete(config.model)
+    complete(config.model)
     override(config, overrides)
     return config.lock()
 
 
-def _complete(model: ml_collections.ConfigDict) -> None:
+def complete(model: ml_collections.ConfigDict) -> None:
     """Adds the network's options that a config leaves at their defaults.
 
     So each can be overridden, and the saved config says what it was.

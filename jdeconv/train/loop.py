@@ -1,5 +1,6 @@
 """The training loop: `train_and_evaluate`."""
 
+import collections
 import math
 import os
 import pathlib
@@ -8,6 +9,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from flax import nnx
@@ -27,6 +29,16 @@ from jdeconv.train.interrupt import Interrupt
 from jdeconv.train.logging import Meter, Writer, read_metrics
 from jdeconv.train.parallel import make_parallel
 from jdeconv.train.state import TrainState
+
+
+@jax.jit
+def _all_finite(params: nnx.State) -> jax.Array:
+    finite = [jnp.isfinite(x).all() for x in jax.tree.leaves(params)]
+    return jnp.stack(finite).all()
+
+
+# Steps that may be under way while the numbers of an earlier one are looked at.
+_STEPS_AHEAD = 3
 
 
 class NonFiniteError(FloatingPointError):
@@ -132,28 +144,28 @@ class _Run:
         self._last_logged_step = start
         self._recall_test(start)
         batches = self.loader.iterate(start) if start < plan.total else iter(())
-        pending: Any = None
+        pending: collections.deque = collections.deque()
         while step < plan.total and not self.interrupt.has_come(step):
             batch = parallel.put_batch(next(batches))
             self.state, metrics = parallel.train_step(self.state, batch)
             step += 1
-            # The numbers of the step before are fetched while this one runs.
-            if pending is not None:
-                self._record(*pending)
-            pending = step, metrics
+            # Numbers are fetched some steps late: the devices never wait for Python.
+            pending.append((step, metrics))
+            if len(pending) > _STEPS_AHEAD:
+                self._record(*pending.popleft())
             at_end = step == plan.total
             evaluate = at_end or is_due(step, plan.evaluate)
             save = at_end or is_due(step, plan.checkpoint)
             if evaluate or save or self.interrupt.name:
-                self._record(*pending)
-                pending = None
+                while pending:
+                    self._record(*pending.popleft())
                 if evaluate:
                     self._evaluate(step)
                 if save and not self.interrupt.name:
                     self._save(step)
         if self.interrupt.name:
-            if pending is not None:
-                self._record(*pending)
+            while pending:
+                self._record(*pending.popleft())
             self._save(step)
             self._say(
                 f"{self.interrupt.name}: saved at step {step} of {plan.total}; the "
@@ -165,12 +177,7 @@ class _Run:
         values = {name: float(x) for name, x in jax.device_get(metrics).items()}
         for name in ("loss", "grad_norm"):
             if not math.isfinite(values[name]):
-                good = checkpoint.steps(self.folder)
-                last = f"of step {good[-1]}" if good else "none yet"
-                raise NonFiniteError(
-                    f"{name} is {values[name]} at step {step}: training stopped; the "
-                    f"last good checkpoint in {self.folder}: {last}"
-                )
+                raise self._not_finite(f"{name} is {values[name]} at step {step}")
         self.meter.add(values)
         self._bar.update()
         if step % self.plan.log == 0:
@@ -206,7 +213,7 @@ class _Run:
             return  # a resumed run will do it
         values = summary(averages)
         if not math.isfinite(averages["loss"].mean):
-            raise NonFiniteError(f"the test loss is not finite after step {step}")
+            raise self._not_finite(f"the test loss is not finite after step {step}")
         self.tested = values
         self.writer.scalars(
             step,
@@ -235,12 +242,23 @@ class _Run:
 
     def _save(self, step: int, kind: str = "latest", notes: Any = None) -> None:
         self.writer.flush()
+        if not _all_finite(self.state.params):
+            raise self._not_finite(f"parameters are not finite after step {step}")
         notes = {
             "meter": self.meter.notes,
             "wall_time_s": self._wall_time(),
             **(notes or {}),
         }
         self.checkpoints.save(self.state, step, kind=kind, notes=notes)
+
+    def _not_finite(self, what: str) -> NonFiniteError:
+        self.checkpoints.wait()
+        good = checkpoint.steps(self.folder)
+        last = f"is of step {good[-1]}" if good else "was not reached"
+        return NonFiniteError(
+            f"{what}: training stopped; the last good checkpoint in {self.folder} "
+            f"{last}"
+        )
 
     def _recall_test(self, start: int) -> None:
         """Sets the evaluation of the step we start from, or does it."""

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from jdeconv.train.config import default_config, flatten
+from jdeconv.train.config import complete, default_config, flatten
 
 # What may differ when a run goes on: its length, and what does not touch the numbers.
 MAY_CHANGE = frozenset(
@@ -136,10 +136,13 @@ def check(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None
         raise NotADirectoryError(f"workdir {workdir} is a file, not a folder")
     if not (workdir / "config.json").is_file():
         return
-    old = flatten(read_json(workdir / "config.json"))
-    new = flatten(json.loads(json.dumps(config.to_dict())))
-    # A field that is newer than the run had its default.
-    old = {**flatten(json.loads(default_config().to_json())), **old}
+    # A field that one of the two does not name has its default.
+    defaults = default_config()
+    defaults.model.name = config.model.name
+    complete(defaults.model)
+    unnamed = flatten(json.loads(json.dumps(defaults.to_dict())))
+    old = unnamed | flatten(read_json(workdir / "config.json"))
+    new = unnamed | flatten(json.loads(json.dumps(config.to_dict())))
     missing = object()
     differing = [
         f"{name} was {old.get(name, 'absent')!r} and is {new.get(name, 'absent')!r}"

@@ -96,7 +96,7 @@ def make_plan(config: ml_collections.ConfigDict, num_examples: int) -> Plan:
     """The plan of a run on `num_examples` training images.
 
     Raises:
-      ValueError: a duration that is none, or log_every < 1.
+      ValueError: a duration that is none, log_every or keep < 1.
     """
 
     def exact(name: str) -> Fraction:
@@ -105,8 +105,9 @@ def make_plan(config: ml_collections.ConfigDict, num_examples: int) -> Plan:
             batch_size=config.batch_size, num_examples=num_examples
         )
 
-    if config.log_every < 1:
-        raise ValueError(f"log_every={config.log_every}: must be >= 1")
+    for name in ("log_every", "keep"):
+        if config[name] < 1:
+            raise ValueError(f"{name}={config[name]}: must be >= 1")
     return Plan(
         total=-(-exact("duration") // 1),
         evaluate=exact("eval_every"),

@@ -50,6 +50,7 @@ def test_run_older_than_a_field_goes_on(tmp_path):
     path = tmp_path / "config.json"
     old = json.loads(path.read_text())
     del old["ema_decay"], old["optimizer"]["nesterov"]
+    old["model"]["dropout"] = 0.25  # the default of the network, named
     path.write_text(json.dumps(old))
     records.check(tmp_path, config(ema_decay=0.0))
     with pytest.raises(ValueError, match="ema_decay was 0.0 and is 0.9"):

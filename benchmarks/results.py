@@ -13,6 +13,8 @@ import pathlib
 import statistics
 
 from jdeconv import train
+from jdeconv.train.records import read_run
+from jdeconv.train.setup import make_plan
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "configs" / "results"
@@ -33,6 +35,12 @@ ROWS = {
 }
 
 
+def planned_steps(workdir: pathlib.Path) -> int:
+    """The number of steps of a run."""
+    config, source = read_run(workdir)
+    return make_plan(config, source["num_train"]).total
+
+
 def record(name: str, workdirs: list[pathlib.Path]) -> dict:
     """The record of some finished runs of one config that differ in their seed.
 
@@ -44,8 +52,9 @@ def record(name: str, workdirs: list[pathlib.Path]) -> dict:
         config = json.loads((workdir / "config.json").read_text())
         environment = json.loads((workdir / "environment.json").read_text())
         final = [r for r in train.read_metrics(workdir) if "test/loss" in r]
-        if not final:
-            raise ValueError(f"{workdir}: no evaluation in metrics.jsonl yet")
+        total = planned_steps(workdir)
+        if not final or final[-1]["step"] < total:
+            raise ValueError(f"{workdir}: not evaluated at its last step, {total}, yet")
         runs[config.pop("seed")] = (config, environment, final)
     configs = [config for config, _, _ in runs.values()]
     if any(config != configs[0] for config in configs):
@@ -85,7 +94,7 @@ def record(name: str, workdirs: list[pathlib.Path]) -> dict:
         },
         "steps": steps.pop(),
         "wall_time_s": [round(e["wall_time_s"], 1) for e in last.values()],
-        "device": f"{environment['device']}, {environment['cpu_cores']} cores"
+        "device": f"{environment.get('cpu') or 'CPU'}, {environment['cpu_cores']} cores"
         if environment["platform"] == "cpu"
         else environment["device"],
         "versions": {"python": environment["python"], **environment["versions"]},

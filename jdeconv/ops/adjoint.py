@@ -1,27 +1,37 @@
 """Is this operator the transpose of that one, and how large is it."""
 
+import functools
+import operator
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-Operator = Callable[[Array], Array]
+Arrays = Any  # an array, or any pytree of arrays
+Operator = Callable[[Arrays], Arrays]
 
 
 def adjoint_error(
-    forward: Operator, transpose: Operator, x: Array, y: Array, *, hermitian=False
+    forward: Operator,
+    transpose: Operator,
+    x: Arrays,
+    y: Arrays,
+    *,
+    hermitian: bool = False,
 ) -> Array:
     """Relative gap of the two inner products, |<A x, y> - <x, A' y>| / (|A x| |y|).
 
     Zero up to rounding for a transpose, for every x and y; draw them at random. The
-    products are summed in the widest floating type at hand.
+    products are summed in float32 at least. Where one side is real and the other
+    complex (a Fourier transform of real images), real parts are compared.
 
     Args:
       forward: A, linear.
       transpose: A', the operator to test.
-      x: any array that forward takes.
-      y: any array of the shape that forward returns.
+      x: anything that forward takes: an array or a pytree of arrays.
+      y: anything of the shape that forward returns.
       hermitian: for complex arrays, whether <a, b> conjugates a: False for
         `conv_transpose`, which takes no conjugate, True for `restore`'s adjoints.
 
@@ -29,7 +39,7 @@ def adjoint_error(
       Scalar, real.
 
     Raises:
-      ValueError: shapes that do not fit each other.
+      ValueError: shapes or structures that do not fit each other.
 
     >>> a = jnp.array([[1.0, 2.0], [3.0, 4.0]])
     >>> x, y = jnp.array([1.0, -1.0]), jnp.array([2.0, 0.5])
@@ -37,51 +47,60 @@ def adjoint_error(
     0.0
     """
     ax, aty = forward(x), transpose(y)
-    if ax.shape != y.shape or aty.shape != x.shape:
+    if _shapes(ax) != _shapes(y) or _shapes(aty) != _shapes(x):
         raise ValueError(
-            f"forward takes {x.shape} to {ax.shape} and transpose takes {y.shape} to "
-            f"{aty.shape}: not each other's shapes"
+            f"forward takes {_named(x)} to {_named(ax)} and transpose takes "
+            f"{_named(y)} to {_named(aty)}: not each other's shapes"
         )
-    wide = jnp.promote_types(jnp.result_type(ax, aty), jnp.float32)
-    ax, y, x, aty = (a.astype(wide).ravel() for a in (ax, y, x, aty))
-    dot = jnp.vdot if hermitian else jnp.dot
-    gap = jnp.abs(dot(ax, y) - dot(x, aty))
-    scale = jnp.linalg.norm(ax) * jnp.linalg.norm(y)
-    return gap / jnp.maximum(scale, jnp.finfo(scale.dtype).tiny)
+    there = _inner(ax, y, hermitian=hermitian)
+    back = _inner(x, aty, hermitian=hermitian)
+    if jnp.iscomplexobj(there) != jnp.iscomplexobj(back):
+        there, back = there.real, back.real
+    scale = _norm(ax) * _norm(y)
+    return jnp.abs(there - back) / jnp.maximum(scale, jnp.finfo(scale.dtype).tiny)
 
 
 def operator_norm(
     forward: Operator,
-    x: Array,
+    x: Arrays,
     *,
     transpose: Operator | None = None,
     num_iters: int = 50,
     tolerance: float = 1e-4,
+    key: Array | None = None,
 ) -> Array:
     """Largest singular value of a linear operator, by power iteration on A^H A.
 
     Args:
-      forward: A, linear.
-      x: start, an array that forward takes; random, so that it meets every direction.
+      forward: A, linear, of an array or a pytree of arrays.
+      x: start, something that forward takes, random, so that it meets every
+        direction. With a key only its shapes and dtypes count, and
+        `jax.ShapeDtypeStruct` will do.
       transpose: the Hermitian adjoint of A; default by `jax.linear_transpose`.
       num_iters: iterations at most.
       tolerance: relative change at which to stop.
+      key: draws the start from a normal distribution.
 
     Returns:
-      Scalar, real; from below, so scale by a little more where a bound is needed.
+      Scalar, real; from below, so scale by a little more where a bound is needed. A
+      start of zeros gives 0.
+
+    Raises:
+      ValueError: num_iters below 1.
 
     >>> a = jnp.diag(jnp.array([1.0, 3.0]))
     >>> round(float(operator_norm(lambda x: a @ x, jnp.array([1.0, 1.0]))), 3)
     3.0
+    >>> shape = jax.ShapeDtypeStruct((2,), jnp.float32)
+    >>> round(float(operator_norm(lambda x: a @ x, shape, key=jax.random.key(0))), 3)
+    3.0
     """
-    if transpose is None:
-        plain = jax.linear_transpose(forward, x)
-
-        def transpose(y):
-            return jnp.conj(plain(jnp.conj(y))[0])
-
-    def norm(v):
-        return jnp.linalg.norm(v.ravel())
+    if num_iters < 1:
+        raise ValueError(f"num_iters={num_iters!r}: must be at least 1")
+    if key is not None:
+        x = _draw(key, x)
+    x = jax.tree.map(jnp.asarray, x)
+    adjoint = _hermitian_adjoint(forward, x) if transpose is None else transpose
 
     def proceed(carry):
         _, now, before, i = carry
@@ -89,12 +108,72 @@ def operator_norm(
 
     def step(carry):
         v, now, _, i = carry
-        w = transpose(forward(v))
-        size = norm(w)
-        v = w / jnp.maximum(size, jnp.finfo(size.dtype).tiny).astype(w.dtype)
-        return v, jnp.sqrt(size), now, i + 1
+        w = adjoint(forward(v))
+        size = _norm(w)
+        # An adjoint may return a wider type than x has.
+        v = jax.tree.map(lambda a, like: a.astype(like.dtype), _over(w, size), v)
+        return v, jnp.sqrt(size).astype(now.dtype), now, i + 1
 
-    start = x / norm(x).astype(x.dtype)
-    zero = jnp.zeros_like(norm(x))
-    _, value, _, _ = lax.while_loop(proceed, step, (start, zero + 1, zero, 0))
-    return value
+    size = _norm(x)
+    zero = jnp.zeros_like(size)
+    start = _over(x, size), zero + 1, zero, 0
+    return lax.while_loop(proceed, step, start)[1]
+
+
+def _hermitian_adjoint(forward: Operator, x: Arrays) -> Operator:
+    plain = jax.linear_transpose(forward, x)
+
+    def adjoint(y):
+        (aty,) = plain(jax.tree.map(jnp.conj, y))
+        return jax.tree.map(jnp.conj, aty)
+
+    return adjoint
+
+
+def _draw(key: Array, like: Arrays) -> Arrays:
+    leaves, structure = jax.tree.flatten(like)
+    keys = jax.random.split(key, len(leaves))
+    draws = [jax.random.normal(k, a.shape, a.dtype) for k, a in zip(keys, leaves)]
+    return jax.tree.unflatten(structure, draws)
+
+
+def _over(x: Arrays, size: Array) -> Arrays:
+    """x / size, of x's types; divided before it is narrowed."""
+    size = jnp.maximum(size, jnp.finfo(size.dtype).tiny)
+    with jax.numpy_dtype_promotion("standard"):
+        return jax.tree.map(lambda a: (_wide(a) / size).astype(a.dtype), x)
+
+
+def _inner(a: Arrays, b: Arrays, *, hermitian: bool) -> Array:
+    """Sum over all entries of a, or its conjugate, times b."""
+
+    def product(a, b):
+        a, b = _wide(a), _wide(b)
+        return jnp.sum((jnp.conj(a) if hermitian else a) * b)
+
+    # Operands differ in type where an operator changes it, which is no mistake here.
+    with jax.numpy_dtype_promotion("standard"):
+        products = jax.tree.leaves(jax.tree.map(product, a, b))
+        return functools.reduce(operator.add, products)
+
+
+def _norm(x: Arrays) -> Array:
+    """Euclidean norm of all entries."""
+    norms = [jnp.linalg.norm(_wide(a).ravel()) for a in jax.tree.leaves(x)]
+    with jax.numpy_dtype_promotion("standard"):
+        return functools.reduce(jnp.hypot, norms)
+
+
+def _wide(a: Array) -> Array:
+    """Of at least float32's range."""
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.asarray(a).astype(jnp.promote_types(jnp.result_type(a), "float32"))
+
+
+def _shapes(x: Arrays) -> tuple:
+    leaves, structure = jax.tree.flatten(x)
+    return structure, [jnp.shape(a) for a in leaves]
+
+
+def _named(x: Arrays) -> str:
+    return str(jax.tree.map(lambda a: "x".join(map(str, jnp.shape(a))) or "scalar", x))

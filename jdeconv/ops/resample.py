@@ -1,14 +1,17 @@
 """Other grids: rearrangement between depth and space, interpolation, blur pooling."""
 
+import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jdeconv.ops.conv import conv
-from jdeconv.ops.geometry import IntOrInts, per_axis
+from jdeconv.ops import boundary
+from jdeconv.ops.geometry import IntOrInts, conv_axes, per_axis
+from jdeconv.ops.pooling import floating_type, sum_type, window_entries
 
 
 def depth_to_space(x: Array, block: IntOrInts) -> Array:
@@ -37,10 +40,11 @@ def depth_to_space(x: Array, block: IntOrInts) -> Array:
             f"the size of block {blocks}"
         )
     d, m = len(blocks), len(batch)
-    split = x.reshape(*batch, *spatial, *blocks, -1)
+    features = x.shape[-1] // math.prod(blocks)
+    split = x.reshape(*batch, *spatial, *blocks, features)
     grid = [a for i in range(d) for a in (m + i, m + d + i)]
     woven = split.transpose(*range(m), *grid, m + 2 * d)
-    return woven.reshape(*batch, *(n * b for n, b in zip(spatial, blocks)), -1)
+    return woven.reshape(*batch, *(n * b for n, b in zip(spatial, blocks)), features)
 
 
 def space_to_depth(x: Array, block: IntOrInts) -> Array:
@@ -67,7 +71,8 @@ def space_to_depth(x: Array, block: IntOrInts) -> Array:
     outer = [m + 2 * i for i in range(d)]
     inner = [m + 2 * i + 1 for i in range(d)]
     stacked = split.transpose(*range(m), *outer, *inner, m + 2 * d)
-    return stacked.reshape(*batch, *(n // b for n, b in zip(spatial, blocks)), -1)
+    depth = math.prod(blocks) * x.shape[-1]
+    return stacked.reshape(*batch, *(n // b for n, b in zip(spatial, blocks)), depth)
 
 
 def _block(x: Array, block: IntOrInts) -> tuple[tuple, tuple, tuple]:
@@ -140,7 +145,7 @@ def resize(
     """Interpolation on another grid: one matrix product per axis, linear in x.
 
     Args:
-      x: `[*batch, *spatial, channels]`, floating.
+      x: `[*batch, *spatial, channels]`, floating or complex.
       size: new size per spatial axis; its length is the number of spatial axes.
       method: "nearest", "linear", "cubic" (Keys, a = -1/2) or "lanczos3". At borders
         the weights that fall on the image are scaled to sum to 1, as in `jax.image`.
@@ -154,30 +159,32 @@ def resize(
 
     Raises:
       ValueError: an unknown method, a size below 1, a wrong rank.
-      TypeError: an integer image.
+      TypeError: an integer image, or a size that is not a sequence.
 
     >>> resize(jnp.array([[0.0], [1.0]]), (4,))[:, 0].tolist()
     [0.0, 0.25, 0.75, 1.0]
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r}: must be one of {', '.join(METHODS)}")
-    size = per_axis(tuple(size), len(size), "size", 1)
-    if x.ndim < len(size) + 1:
+    if not isinstance(size, Sequence):
+        raise TypeError(f"size={size!r}: must be a sequence, one int per spatial axis")
+    size = per_axis(size, len(size), "size", 1)
+    x = jnp.asarray(x)
+    if x.ndim < len(size) + 1 or 0 in x.shape[-1 - len(size) : -1]:
         raise ValueError(
             f"x has shape {x.shape}: must be [*batch, *spatial, channels] with "
-            f"{len(size)} spatial axes"
+            f"{len(size)} spatial axes, none of them empty"
         )
-    if not jnp.issubdtype(x.dtype, jnp.inexact):
-        raise TypeError(
-            f"x has dtype {x.dtype}: must be floating (integers would be rounded)"
-        )
-    dtype = x.dtype
-    wide = jnp.float32 if jnp.finfo(dtype).bits == 16 else dtype
-    x = x.astype(wide)
+    dtype = floating_type(x)
+    x = x.astype(sum_type(dtype))
     for i, new in enumerate(size):
         axis = x.ndim - 1 - len(size) + i
         n = x.shape[axis]
         if n == new:
+            continue
+        if method == "nearest" and new % n == 0 and not align_corners:
+            # As the gather below, but its reverse is a sum, not a scatter.
+            x = jnp.repeat(x, new // n, axis)
             continue
         weights = resize_matrix(
             n, new, method=method, align_corners=align_corners, antialias=antialias
@@ -185,7 +192,7 @@ def resize(
         if method == "nearest":
             x = jnp.take(x, weights.argmax(axis=1), axis=axis)
             continue
-        matrix = jnp.asarray(weights, wide)
+        matrix = jnp.asarray(weights, x.dtype)
         x = jnp.tensordot(x, matrix, ((axis,), (1,)), precision="highest")
         x = jnp.moveaxis(x, -1, axis)
     return x.astype(dtype)
@@ -197,7 +204,7 @@ def blur_pool(
     """Low-pass filter, then subsampling: a stride that does not alias.
 
     Args:
-      x: `[*batch, *spatial, channels]`, floating.
+      x: `[*batch, *spatial, channels]`, floating or complex.
       strides: one int per spatial axis; an int is two axes.
       taps: filter along each axis, normalised to sum 1; borders are mirrored.
 
@@ -205,7 +212,9 @@ def blur_pool(
       `[*batch, *ceil(spatial / strides), channels]`.
 
     Raises:
-      ValueError: taps that sum to zero, or an image smaller than the filter's reach.
+      ValueError: taps that sum to zero, a wrong rank, or an image smaller than the
+        filter's reach.
+      TypeError: an integer image.
 
     References:
       Zhang, "Making convolutional networks shift-invariant again", 2019.
@@ -216,11 +225,26 @@ def blur_pool(
     if weights.ndim != 1 or not weights.sum():
         raise ValueError(f"taps={taps!r}: must be numbers with a sum other than 0")
     weights = weights / weights.sum()
-    # One axis at a time; all other axes are batch to the convolution.
-    for i, stride in enumerate(strides):
-        axis = x.ndim - 1 - num_axes + i
-        kernel = jnp.asarray(weights[:, None, None], x.dtype)
-        moved = jnp.moveaxis(x, axis, -1)[..., None]
-        moved = conv(moved, kernel, strides=stride, padding="REFLECT")
-        x = jnp.moveaxis(moved[..., 0], -1, axis)
-    return x
+    x = jnp.asarray(x)
+    if x.ndim < num_axes + 1:
+        raise ValueError(
+            f"x has shape {x.shape}: must be [*batch, *spatial, channels] with "
+            f"{num_axes} spatial axes for strides {strides}"
+        )
+    dtype = floating_type(x)
+    first = x.ndim - 1 - num_axes
+    axes = conv_axes(
+        x.shape[first:-1],
+        (len(weights),) * num_axes,
+        strides=strides,
+        padding="REFLECT",
+    )
+    x = x.astype(sum_type(dtype))
+    # One axis at a time, a weighted sum of slices.
+    for i, a in enumerate(axes, start=first):
+        margins = [(a.low, a.high) if d == i else (0, 0) for d in range(x.ndim)]
+        x = boundary.pad(x, margins, "reflect")
+        entries = window_entries(x, i, a.without_fill(), 0)
+        terms = [e * jnp.asarray(w, x.dtype) for w, e in zip(weights, entries)]
+        x = functools.reduce(operator.add, terms)
+    return x.astype(dtype)

@@ -15,7 +15,7 @@ from jdeconv.train import optim
 
 
 def default_config() -> ml_collections.ConfigDict:
-    """The fields that every config has, unlocked.
+    """The fields that every config has; only `model` takes new ones.
 
     - seed: of initial parameters, order of the data and all else that is random.
     - task: "classify" or "reconstruct".
@@ -75,6 +75,8 @@ def default_config() -> ml_collections.ConfigDict:
     )
     config.data.augment = "none"
     config.degrade.clip = True
+    config.lock()  # a misspelt field is an error, with the right one suggested
+    config.model.unlock()
     return config
 
 

@@ -1,6 +1,7 @@
 """The training loop: `train_and_evaluate`."""
 
 import collections
+import dataclasses
 import math
 import os
 import pathlib
@@ -29,13 +30,6 @@ from jdeconv.train.interrupt import Interrupt
 from jdeconv.train.logging import Meter, Writer, read_metrics
 from jdeconv.train.parallel import make_parallel
 from jdeconv.train.state import TrainState
-
-
-@jax.jit
-def _all_finite(params: nnx.State) -> jax.Array:
-    finite = [jnp.isfinite(x).all() for x in jax.tree.leaves(params)]
-    return jnp.stack(finite).all()
-
 
 # Steps that may be under way while the numbers of an earlier one are looked at.
 _STEPS_AHEAD = 3
@@ -143,7 +137,7 @@ class _Run:
         self._clock = self._last_log = time.perf_counter()
         self._last_logged_step = start
         self._recall_test(start)
-        batches = self.loader.iterate(start) if start < plan.total else iter(())
+        batches = self.loader.iterate(start)
         pending: collections.deque = collections.deque()
         while step < plan.total and not self.interrupt.has_come(step):
             batch = parallel.put_batch(next(batches))
@@ -215,10 +209,7 @@ class _Run:
         if not math.isfinite(averages["loss"].mean):
             raise self._not_finite(f"the test loss is not finite after step {step}")
         self.tested = values
-        self.writer.scalars(
-            step,
-            {**values, "wall_time_s": self._wall_time()},
-        )
+        self.writer.scalars(step, values | {"wall_time_s": self._wall_time()})
         figure = pictures(self.state, self.parallel, self.test_source)
         self.writer.image(step, "test/examples", figure)
         self._say(
@@ -300,6 +291,12 @@ class _Run:
             tqdm.write(text, file=sys.stderr)
 
 
+@jax.jit
+def _all_finite(params: nnx.State) -> jax.Array:
+    finite = [jnp.isfinite(x).all() for x in jax.tree.leaves(params)]
+    return jnp.stack(finite).all()
+
+
 def with_params(state: TrainState, model: nnx.Module, name: str) -> TrainState:
     """The state with the parameters and other variables of a model.
 
@@ -311,8 +308,6 @@ def with_params(state: TrainState, model: nnx.Module, name: str) -> TrainState:
     Raises:
       ValueError: the parameters are not the same in name and shape.
     """
-    import dataclasses
-
     _, params, *rest = nnx.split(model, nnx.Param, ...)
     model_state = rest[0]
     for have, given in ((state.params, params), (state.model_state, model_state)):

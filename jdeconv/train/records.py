@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -89,15 +90,15 @@ def environment() -> dict[str, Any]:
     """Versions, devices, commit and command of this process, as JSON."""
     devices = jax.devices()
     return {
-        "command": [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": _command(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
         "platform": devices[0].platform,
         "device": devices[0].device_kind,
         "num_devices": len(devices),
         "num_processes": jax.process_count(),
+        "cpu": _cpu(),
         "cpu_cores": os.cpu_count(),
-        "machine": platform.machine(),
         "commit": _commit(),
     }
 
@@ -161,6 +162,23 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _tuples(v) for name, v in value.items()}
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _command() -> str:
+    program = pathlib.Path(sys.argv[0])
+    # `python -m jdeconv` is `jdeconv`.
+    name = "jdeconv" if program.name == "__main__.py" else program.name
+    return shlex.join([name, *sys.argv[1:]])
+
+
+def _cpu() -> str:
+    """The processor's name: jax says "cpu"."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [s.partition(":")[2].strip() for s in lines if s.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:

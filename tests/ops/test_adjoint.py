@@ -63,3 +63,54 @@ def test_operator_norm_of_zero_and_with_a_given_transpose(rng):
     )
     spectrum = np.abs(np.fft.fft2(np.pad(kernel[..., 0, 0], ((0, 5), (0, 5)))))
     np.testing.assert_allclose(norm, spectrum.max(), rtol=1e-3)
+
+
+def test_pytrees(rng):
+    """The Jacobian of a function of two arrays, and its transpose by jax.vjp."""
+    f = lambda x: {"a": x[0] * x[1], "b": jnp.tanh(x[0]).sum()}  # noqa: E731
+    at = (jnp.asarray(rng.normal(size=4)), jnp.asarray(rng.normal(size=4)))
+    forward = lambda x: jax.jvp(f, (at,), (x,))[1]  # noqa: E731
+    transpose = lambda y: jax.vjp(f, at)[1](y)[0]  # noqa: E731
+    x = (jnp.asarray(rng.normal(size=4)), jnp.asarray(rng.normal(size=4)))
+    y = {"a": jnp.asarray(rng.normal(size=4)), "b": jnp.asarray(rng.normal())}
+    assert float(ops.adjoint_error(forward, transpose, x, y)) < 1e-6
+    assert float(ops.adjoint_error(forward, lambda y: at, x, y)) > 1e-2
+    basis = (jnp.eye(8)[:, :4], jnp.eye(8)[:, 4:])
+    columns = jax.vmap(forward, out_axes=-1)(basis)
+    dense = np.concatenate([v.reshape(-1, 8) for v in jax.tree.leaves(columns)])
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), x)
+    norm = ops.operator_norm(
+        forward, shapes, key=jax.random.key(0), num_iters=500, tolerance=1e-7
+    )
+    np.testing.assert_allclose(norm, np.linalg.norm(dense, 2), rtol=1e-3)
+
+
+def test_real_images_with_a_complex_spectrum(rng):
+    x = jnp.asarray(rng.normal(size=8), jnp.float32)
+    y = jnp.fft.rfft(jnp.asarray(rng.normal(size=8), jnp.float32))
+    plain = jax.linear_transpose(jnp.fft.rfft, x)
+    adjoint = lambda y: plain(jnp.conj(y))[0]  # noqa: E731
+    assert float(ops.adjoint_error(jnp.fft.rfft, adjoint, x, y, hermitian=True)) < 1e-6
+    wrong = lambda y: plain(y)[0]  # noqa: E731
+    assert float(ops.adjoint_error(jnp.fft.rfft, wrong, x, y, hermitian=True)) > 1e-2
+
+
+def test_16_bit_operators_under_strict_promotion():
+    half = jnp.asarray(0.5, jnp.bfloat16)
+    x = jnp.ones(3, jnp.bfloat16)
+    with jax.numpy_dtype_promotion("strict"):
+        error = ops.adjoint_error(
+            lambda x: (half * x).astype(jnp.float32),
+            lambda y: half * y.astype(jnp.bfloat16),
+            x,
+            x.astype(jnp.float32),
+        )
+        norm = ops.operator_norm(lambda x: half * x, x)
+    assert float(error) == 0
+    np.testing.assert_allclose(norm, 0.5, rtol=2**-7)
+
+
+def test_operator_norm_of_a_zero_start_and_no_iterations():
+    assert float(ops.operator_norm(lambda x: 2 * x, jnp.zeros(3))) == 0
+    with pytest.raises(ValueError, match="num_iters=0"):
+        ops.operator_norm(lambda x: x, jnp.ones(3), num_iters=0)

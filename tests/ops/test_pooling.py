@@ -1,5 +1,6 @@
 """Pooling and unpooling against PyTorch and loops."""
 
+import functools
 import itertools
 
 import jax
@@ -17,6 +18,8 @@ GEOMETRIES = [
     ((11,), (4,), (3,), (2,)),
     ((5, 6, 4), (2, 3, 2), (2, 2, 1), (1, 0, 1)),
 ]
+
+NAMES = ("y", "switches", "gradient", "unpooled", "y of max_pool", "its gradient")
 
 
 def image(rng, sizes, ties=True):
@@ -45,50 +48,92 @@ def loops(x, window, strides, padding):
     return y, place
 
 
-@pytest.mark.parametrize(("sizes", "window", "strides", "padding"), GEOMETRIES)
-def test_max_pool_and_switches_equal_loops(sizes, window, strides, padding, rng):
-    x = image(rng, sizes)
-    y, switches = ops.max_pool_with_switches(
-        jnp.asarray(x), window, strides=strides, padding=padding
+def pool_all(images, cotangents, geometries):
+    """y, switches, gradient and unpooling, and max_pool's y and gradient, at once."""
+
+    @jax.jit
+    def run(images, cotangents):
+        results = []
+        for x, ct, (_, window, *rest) in zip(images, cotangents, geometries):
+            options = dict(zip(("strides", "padding"), rest))
+            y, vjp, switches = jax.vjp(
+                lambda x, w=window, o=options: ops.max_pool_with_switches(x, w, **o),
+                x,
+                has_aux=True,
+            )
+            plain, vjp_plain = jax.vjp(
+                lambda x, w=window, o=options: ops.max_pool(x, w, **o), x
+            )
+            back = ops.max_unpool(
+                ct, switches, output_size=x.shape[1:-1], combine="replace"
+            )
+            results.append((y, switches, *vjp(ct), back, plain, *vjp_plain(ct)))
+        return results
+
+    return run(images, cotangents)
+
+
+def test_max_pool_and_switches_equal_loops(rng):
+    images = [image(rng, sizes) for sizes, *_ in GEOMETRIES]
+    expected = [loops(x, *rest) for x, (_, *rest) in zip(images, GEOMETRIES)]
+    results = pool_all(images, [y for y, _ in expected], GEOMETRIES)
+    for (y, switches, _, _, plain, _), (best, place) in zip(results, expected):
+        np.testing.assert_array_equal(y, best)
+        np.testing.assert_array_equal(plain, best)
+        np.testing.assert_array_equal(switches, place)
+        assert switches.dtype == jnp.int32
+
+
+def draw(rng):
+    """sizes, window, strides, padding that PyTorch has too."""
+    num_axes = int(rng.integers(1, 4))
+    top = {1: 7, 2: 5, 3: 3}[num_axes]
+    window = tuple(int(rng.integers(1, top + 1)) for _ in range(num_axes))
+    strides = tuple(int(rng.integers(1, 4)) for _ in range(num_axes))
+    padding = tuple(int(rng.integers(0, w // 2 + 1)) for w in window)
+    sizes = tuple(
+        int(rng.integers(max(w - 2 * p, 1), w + 6)) for w, p in zip(window, padding)
     )
-    expected, place = loops(x, window, strides, padding)
-    np.testing.assert_array_equal(y, expected)
-    np.testing.assert_array_equal(switches, place)
-    assert switches.dtype == jnp.int32
-    plain = ops.max_pool(jnp.asarray(x), window, strides=strides, padding=padding)
-    np.testing.assert_array_equal(plain, expected)
+    return sizes, window, strides, padding
 
 
-@pytest.mark.parametrize(("sizes", "window", "strides", "padding"), GEOMETRIES)
-def test_equals_torch_with_gradient_and_unpooling(sizes, window, strides, padding, rng):
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 6))]
+)
+def test_equals_torch_with_gradient_and_unpooling(seed):
+    """Ties, NaN and -inf included: value, switches, gradient, unpooling."""
     torch = pytest.importorskip("torch")
-    if any(2 * p > w for p, w in zip(padding, window)):
-        pytest.skip("PyTorch takes margins up to half the window only")
-    x = image(rng, sizes)
-    d = len(sizes)
-    pool = getattr(torch.nn.functional, f"max_pool{d}d")
-    tx = torch.from_numpy(np.moveaxis(x, -1, 1).copy()).requires_grad_()
-    ty, tplace = pool(tx, window, strides, padding, return_indices=True)
-    weights = rng.normal(size=np.moveaxis(ty.detach().numpy(), 1, -1).shape)
-    weights = weights.astype(np.float32)
-    (ty * torch.from_numpy(np.moveaxis(weights, -1, 1).copy())).sum().backward()
-
-    def loss(x):
-        y = ops.max_pool(x, window, strides=strides, padding=padding)
-        return jnp.sum(y * weights)
-
-    y, switches = ops.max_pool_with_switches(
-        jnp.asarray(x), window, strides=strides, padding=padding
-    )
-    np.testing.assert_array_equal(np.moveaxis(y, -1, 1), ty.detach())
-    np.testing.assert_array_equal(np.moveaxis(switches, -1, 1), tplace)
-    np.testing.assert_allclose(
-        np.moveaxis(jax.grad(loss)(jnp.asarray(x)), -1, 1), tx.grad, atol=1e-6
-    )
-    unpool = getattr(torch.nn.functional, f"max_unpool{d}d")
-    expected = unpool(ty, tplace, window, strides, padding, output_size=sizes)
-    ours = ops.max_unpool(y, switches, output_size=sizes, combine="replace")
-    np.testing.assert_array_equal(np.moveaxis(ours, -1, 1), expected.detach())
+    rng = np.random.default_rng(seed)
+    geometries = [draw(rng) for _ in range(18)]
+    images, cotangents, expected = [], [], []
+    for i, (sizes, *rest) in enumerate(geometries):
+        x = image(rng, sizes)
+        if i % 3 == 1:
+            x[rng.random(x.shape) < 0.15] = np.nan
+        if i % 3 == 2:
+            x[rng.random(x.shape) < 0.7] = -np.inf
+        tx = torch.from_numpy(np.moveaxis(x, -1, 1).copy()).requires_grad_()
+        pool = getattr(torch.nn.functional, f"max_pool{len(sizes)}d")
+        unpool = getattr(torch.nn.functional, f"max_unpool{len(sizes)}d")
+        y, place = pool(tx, *rest, return_indices=True)
+        ct = torch.from_numpy(rng.normal(size=y.shape).astype(np.float32))
+        (gradient,) = torch.autograd.grad(y, tx, ct)
+        back = unpool(ct, place, *rest, output_size=sizes)
+        images.append(x)
+        cotangents.append(np.moveaxis(ct.numpy(), 1, -1))
+        expected.append(
+            [
+                np.moveaxis(t.detach().numpy(), 1, -1)
+                for t in (y, place, gradient, back, y, gradient)
+            ]
+        )
+    results = pool_all(images, cotangents, geometries)
+    for geometry, ours, theirs in zip(geometries, results, expected):
+        for name, a, b in zip(NAMES, ours, theirs):
+            atol = 1e-5 if "gradient" in name else 0
+            np.testing.assert_allclose(
+                a, b, rtol=0, atol=atol, err_msg=f"{name} of {geometry}"
+            )
 
 
 def test_unpool_add_is_the_transpose_of_the_gather(rng):
@@ -115,40 +160,81 @@ def test_margins_are_not_zero_and_nan_propagates():
     assert float(ops.max_pool(x, 3, strides=1, padding=1).max()) == -5
     y = ops.max_pool(x.at[1, 1, 0].set(jnp.nan), 2, strides=1)
     assert bool(jnp.isnan(y).all())
-    lowest = jnp.full((4, 4, 1), -jnp.inf)
-    _, switches = ops.max_pool_with_switches(lowest, 3, strides=1, padding=1)
-    assert int(switches.min()) >= 0 and int(switches[0, 0, 0]) == 0
 
 
-def test_transforms_and_dtypes(rng):
+def test_transforms(rng):
     x = jnp.asarray(image(rng, (6, 6)))
-    pool = lambda x: ops.max_pool(x, 2)  # noqa: E731
-    np.testing.assert_array_equal(jax.vmap(pool)(x), jax.jit(pool)(x))
-    np.testing.assert_array_equal(pool(x[0]), pool(x)[0])
-    _, tangent = jax.jvp(pool, (x,), (jnp.ones_like(x),))
-    np.testing.assert_array_equal(tangent, jnp.ones_like(tangent))
-    integers = ops.max_pool(jnp.asarray(x, jnp.int32), 2, padding="SAME")
-    np.testing.assert_array_equal(integers, pool(jnp.asarray(x, jnp.int32)))
+
+    @jax.jit
+    def transforms(x):
+        pool = lambda x: ops.max_pool(x, 2)  # noqa: E731
+        tangent = jax.jvp(pool, (x,), (jnp.ones_like(x),))[1]
+        pairs = jax.vmap(lambda x: ops.max_pool_with_switches(x, 3, strides=2))(x)
+        again = ops.max_pool_with_switches(x, 3, strides=2)
+        back = [jax.vmap(lambda y, s: ops.max_unpool(y, s, output_size=6))(*pairs)]
+        back.append(ops.max_unpool(*again, output_size=6))
+        return pool(x), pool(x[0]), tangent, pairs, again, back
+
+    y, first, tangent, pairs, again, back = transforms(x)
+    np.testing.assert_array_equal(y[0], first)
+    np.testing.assert_array_equal(tangent, jnp.ones_like(y))
+    for one, other in zip((*pairs, back[0]), (*again, back[1])):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool", "float16", "bfloat16"])
+def test_every_real_type(dtype, rng):
+    x = image(rng, (5, 6)) * (-1 if dtype == "int32" else 1)
+    x = jnp.asarray(np.abs(x) if dtype == "uint8" else x, dtype)
     with jax.numpy_dtype_promotion("strict"):
-        ops.max_pool_with_switches(x.astype(jnp.bfloat16), 3, padding=1)
+        y, switches = ops.max_pool_with_switches(x, 3, strides=1, padding=1)
+        ops.max_unpool(y, switches, output_size=(5, 6))
+    expected, place = loops(np.asarray(x), (3, 3), (1, 1), (1, 1))
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(switches, place)
 
 
-@pytest.mark.parametrize("include", [True, False])
-def test_avg_pool_equals_torch(include, rng):
+def test_16_bit_values_are_summed_in_32():
+    """2049 is no float16: added one by one it would stay at 2048."""
+    y = jnp.ones((4096, 1), jnp.float16)
+    x = ops.max_unpool(y, jnp.zeros((4096, 1), jnp.int32), output_size=(2,))
+    np.testing.assert_array_equal(x[:, 0], [4096, 0])
+    np.testing.assert_array_equal(ops.avg_pool(y, (4096,)), [[1]])
+
+
+def test_avg_pool_equals_torch(rng):
     torch = pytest.importorskip("torch")
-    x = image(rng, (9, 8), ties=False)
-    expected = torch.nn.functional.avg_pool2d(
-        torch.from_numpy(np.moveaxis(x, -1, 1).copy()),
-        (3, 2),
-        (2, 1),
-        1,
-        count_include_pad=include,
-    )
-    y = ops.avg_pool(
-        jnp.asarray(x), (3, 2), strides=(2, 1), padding=1, count_include_pad=include
-    )
-    np.testing.assert_allclose(np.moveaxis(y, -1, 1), expected, atol=1e-6)
-    assert ops.avg_pool(jnp.ones((4, 4, 1), jnp.bfloat16), 2).dtype == jnp.bfloat16
+    for (sizes, window, strides, padding), include in itertools.product(
+        GEOMETRIES[1:], (True, False)
+    ):
+        if any(2 * p > w for p, w in zip(padding, window)):
+            continue  # PyTorch takes margins up to half the window only
+        x = image(rng, sizes, ties=False)
+        expected = getattr(torch.nn.functional, f"avg_pool{len(sizes)}d")(
+            torch.from_numpy(np.moveaxis(x, -1, 1).copy()),
+            window,
+            strides,
+            padding,
+            count_include_pad=include,
+        )
+        pool = functools.partial(
+            ops.avg_pool,
+            window=window,
+            strides=strides,
+            padding=padding,
+            count_include_pad=include,
+        )
+        y = jax.jit(pool)(x)
+        np.testing.assert_allclose(np.moveaxis(y, -1, 1), expected, atol=1e-6)
+
+
+def test_avg_pool_is_linear_with_an_exact_transpose(rng):
+    pool = lambda x: ops.avg_pool(x, 3, strides=2, padding="SAME")  # noqa: E731
+    x = jnp.asarray(image(rng, (8, 7), ties=False))
+    y = jnp.asarray(rng.normal(size=(2, 4, 4, 3)), jnp.float32)
+    transpose = jax.linear_transpose(pool, x)
+    assert float(ops.adjoint_error(pool, lambda y: transpose(y)[0], x, y)) < 1e-6
 
 
 @pytest.mark.parametrize("size", [(3, 4), (9, 2), (5, 5), (12, 8)])
@@ -183,3 +269,7 @@ def test_bad_arguments_are_named(call, message):
         ops.max_pool(jnp.ones((4, 4, 1), jnp.complex64), 2)
     with pytest.raises(TypeError, match="floating"):
         ops.avg_pool(jnp.ones((4, 4, 1), jnp.int32), 2)
+    with pytest.raises(TypeError, match="floating"):
+        ops.adaptive_avg_pool(jnp.ones((5, 1), jnp.int32), (3,))
+    with pytest.raises(TypeError, match="switches has dtype float32"):
+        ops.max_unpool(jnp.ones((2, 2, 1)), jnp.ones((2, 2, 1)), output_size=4)

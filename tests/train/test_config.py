@@ -108,3 +108,17 @@ def test_every_config_of_the_repository_is_one():
         fields = flatten(train.read_config(str(file)))
         unknown = {f for f in fields if f not in known and not f.startswith("model.")}
         assert not unknown, file
+
+
+def test_misspelt_field_in_a_config_file_suggests_the_right_one(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text(CONFIG.replace("config.seed", "config.sed"))
+    with pytest.raises(AttributeError, match='Did you mean "seed"'):
+        train.read_config(str(path))
+
+
+def test_options_of_the_network_can_be_overridden_though_the_file_names_none(file):
+    config = train.read_config(str(file), {"model.dropout": "0.5", "model.name": "cnn"})
+    assert config.model.dropout == 0.5
+    with pytest.raises(ValueError, match=r"did you mean config\.model\.dropout"):
+        train.read_config(str(file), {"model.name": "cnn", "model.dropuot": "0.5"})

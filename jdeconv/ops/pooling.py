@@ -1,8 +1,6 @@
 """Pooling, and the unpooling that puts values back where they came from."""
 
-import functools
 import math
-import operator
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -96,34 +94,64 @@ def _max_along(
     x: Array, place: Array | None, axis: int, a: Axis, step: int
 ) -> tuple[Array, Array | None]:
     """First maximum of each window along one axis, and the place it came with."""
-    values = window_entries(x, axis, a, _lowest(x.dtype))
-    places = None if place is None else window_entries(place, axis, a, 0)
-    along = [-1 if d == axis else 1 for d in range(x.ndim)]
-    starts = (np.arange(a.output_size) * a.stride - a.low).reshape(along)
-    y = values[0]
-    where = None if places is None else places[0] + jnp.asarray(starts * step, "int32")
-    for t in range(1, a.window):
-        larger = values[t] > y
+    pair = [_margins(x, axis, a, _lowest(x.dtype))]
+    if place is not None:
+        place += step * lax.broadcasted_iota(place.dtype, place.shape, axis)
+        pair.append(_margins(place, axis, a, 0))
+
+    def take(pair, start, stride, size):
+        return [_take(v, axis, start, stride, size) for v in pair]
+
+    def larger_of(one, two, stride, width):
+        """Of windows at multiples of stride; those of `one` are `width` wide."""
+        larger = two[0] > one[0]
         if jnp.issubdtype(x.dtype, jnp.inexact):
-            larger |= values[t] != values[t]  # NaN wins, as in PyTorch
-        # The first pixel beats the margin before it, even where both are the lowest.
-        first = starts + t == 0
-        if first.any():
-            larger |= jnp.asarray(first)
-        y = jnp.where(larger, values[t], y)
-        if places is not None and where is not None:
-            here = places[t] + jnp.asarray((starts + t) * step, "int32")
-            where = jnp.where(larger, here, where)
-    return y, where
+            larger |= two[0] != two[0]  # NaN wins, as in PyTorch
+        # A pixel beats the margin before it, even where both are the lowest.
+        in_margin = np.arange(one[0].shape[axis]) * stride + width <= a.low
+        if in_margin.any():
+            larger |= jnp.asarray(in_margin.reshape(_along(axis, x.ndim)))
+        return [jnp.where(larger, v2, v1) for v1, v2 in zip(one, two)]
+
+    whole = a.stride, a.output_size
+    if a.window <= 3:
+        best = take(pair, 0, *whole)
+        for t in range(1, a.window):
+            best = larger_of(best, take(pair, t, *whole), a.stride, t)
+    else:
+        # Windows of 2, 4, 8, ..., each from two of the last; the last two overlap where
+        # a.window is no power of 2. One by one, time and compile time explode.
+        best, width = pair, 1
+        while width < a.window:
+            shift = min(width, a.window - width)
+            done = width + shift == a.window
+            stride, size = whole if done else (1, best[0].shape[axis] - shift)
+            one, two = (take(best, start, stride, size) for start in (0, shift))
+            best = larger_of(one, two, stride, width)
+            width += shift
+    return best[0], best[1] if place is not None else None
 
 
-def window_entries(x: Array, axis: int, a: Axis, fill) -> list[Array]:
+def window_entries(x: Array, axis: int, a: Axis) -> list[Array]:
     """For each position of the window along an axis, that entry of every window."""
+    x = _margins(x, axis, a, 0)
+    return [_take(x, axis, t, a.stride, a.output_size) for t in range(a.window)]
+
+
+def _margins(x: Array, axis: int, a: Axis, fill) -> Array:
     margins = [(0, 0, 0)] * x.ndim
     margins[axis] = (a.low, a.high, 0)
-    x = lax.pad(x, jnp.asarray(fill, x.dtype), margins)
-    reach = (a.output_size - 1) * a.stride + 1
-    return [lax.slice_in_dim(x, t, t + reach, a.stride, axis) for t in range(a.window)]
+    return lax.pad(x, jnp.asarray(fill, x.dtype), margins)
+
+
+def _take(x: Array, axis: int, start: int, stride: int, size: int) -> Array:
+    """`size` entries along an axis."""
+    return lax.slice_in_dim(x, start, start + (size - 1) * stride + 1, stride, axis)
+
+
+def _along(axis: int, ndim: int) -> list[int]:
+    """Shape that lays a vector along one axis of ndim."""
+    return [-1 if i == axis else 1 for i in range(ndim)]
 
 
 def _lowest(dtype: np.dtype):
@@ -217,17 +245,24 @@ def avg_pool(
     x, batch, axes = _resolve(x, window, strides, padding)
     dtype = floating_type(x)
     x = x.astype(sum_type(dtype))
-    # Axis by axis, each a sum of slices: on CPU several times faster than a
-    # reduce_window in both directions where windows overlap.
     for i, a in enumerate(axes, start=1):
-        x = functools.reduce(operator.add, window_entries(x, i, a, 0))
+        x = _sum_along(x, i, a)
         count: np.ndarray = np.full(a.output_size, a.window)
         if not count_include_pad:
             start = np.arange(a.output_size) * a.stride - a.low
             count = np.minimum(start + a.window, a.input_size) - np.maximum(start, 0)
-        along = [-1 if d == i else 1 for d in range(x.ndim)]
-        x = x / jnp.asarray(count.reshape(along), x.dtype)
+        x = x / jnp.asarray(count.reshape(_along(i, x.ndim)), x.dtype)
     return x.astype(dtype).reshape(batch + x.shape[1:])
+
+
+def _sum_along(x: Array, axis: int, a: Axis) -> Array:
+    """Sum over each window along one axis; on CPU quicker than over all at once."""
+    ones, margins = [1] * x.ndim, [(0, 0)] * x.ndim
+    margins[axis] = (a.low, a.high)
+    window = [*ones[:axis], a.window, *ones[axis + 1 :]]
+    strides = [*ones[:axis], a.stride, *ones[axis + 1 :]]
+    zero = np.zeros((), x.dtype)
+    return lax.reduce_window(x, zero, lax.add, window, strides, margins)
 
 
 def adaptive_avg_pool(x: Array, output_size: Sequence[int]) -> Array:

@@ -244,7 +244,7 @@ def blur_pool(
     for i, a in enumerate(axes, start=first):
         margins = [(a.low, a.high) if d == i else (0, 0) for d in range(x.ndim)]
         x = boundary.pad(x, margins, "reflect")
-        entries = window_entries(x, i, a.without_fill(), 0)
+        entries = window_entries(x, i, a.without_fill())
         terms = [e * jnp.asarray(w, x.dtype) for w, e in zip(weights, entries)]
         x = functools.reduce(operator.add, terms)
     return x.astype(dtype)

@@ -6,7 +6,7 @@ A very small deblurring network on photographs bundled with scikit-image. It is 
     jdeconv train --config configs/smoke.py --workdir runs/smoke
 
 Expected: the result is closer to the sharp photographs than the blurred input by
-about 1.5 dB or more; about 20 seconds on 2 CPU cores.
+about 1 dB; about 30 seconds on 2 CPU cores.
 """
 
 from jdeconv import train

@@ -32,7 +32,7 @@ def checkerboard(window: int, stride: int) -> float:
     measure of Odena et al. 2016, and a property of window and stride alone.
     """
     x = ops.conv_transpose(
-        jnp.ones((16, 16, 1)), jnp.ones((window, window, 1, 1)), strides=stride
+        jnp.ones((64, 64, 1)), jnp.ones((window, window, 1, 1)), strides=stride
     )
     margin = 2 * max(window, stride)
     inner = np.asarray(x)[margin:-margin, margin:-margin]

@@ -40,14 +40,18 @@ def lower(
     first = tuple(a.low // a.stride for a in axes)  # smallest and largest q needed
     last = tuple((a.low + a.input_size - 1) // a.stride for a in axes)
     kernel, taps = _phase_kernel(kernel, axes, groups)
+    # Padded beforehand: XLA's CPU backend takes a slow path for the kernel's gradient
+    # when the output of a convolution is larger than its unpadded input.
+    margins = [
+        (m - 1 - q0, q1 - (a.output_size - 1), 0)
+        for m, q0, q1, a in zip(taps, first, last, axes)
+    ]
+    y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *margins, (0, 0, 0)])
     phases = lax.conv_general_dilated(
         y,
         kernel,
         window_strides=(1,) * len(axes),
-        padding=[
-            (m - 1 - q0, q1 - (a.output_size - 1))
-            for m, q0, q1, a in zip(taps, first, last, axes)
-        ],
+        padding="VALID",
         dimension_numbers=channels_last(len(axes)),
         feature_group_count=groups,
         precision=precision,

@@ -7,7 +7,7 @@ decoder of one stage each, their result added to the input.
     jdeconv train --config configs/deblur_photos.py --workdir runs/deblur_photos
 
 Expected: see configs/results/deblur_photos.json, with the PSNR of the blurred input
-beside it; about 4 minutes on 2 CPU cores. Data: photographs bundled with scikit-image
+beside it; about 5 minutes on 2 CPU cores. Data: photographs bundled with scikit-image
 (the extra `demo`); those of the test are not in training.
 """
 

@@ -12,8 +12,8 @@ cell, as a table and a plot (resumable):
     python -m benchmarks.kernel_size --workdir runs/kernel_size
 
 Expected: docs/kernel_size.md and configs/results/kernel_size.json, which the second
-command writes; no record is kept yet. A cell of stride 1 takes half a minute on 2 CPU
-cores; 5x2 took 270 ms a step on two busy ones, about 8 minutes. Data: TFDS "mnist".
+command writes; no record is kept yet. A cell takes about half a minute on 2 CPU
+cores. Data: TFDS "mnist".
 """
 
 from jdeconv import train

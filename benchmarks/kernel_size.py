@@ -169,11 +169,11 @@ def main():
         for w in kernel_size.WINDOWS
     ]
     record = {
+        **environment(),
         "name": "kernel_size",
         "command": f"python -m benchmarks.kernel_size --seeds {arguments.seeds}",
         "wall_time_s": round(time.time() - start),
         "cells": cells,
-        **environment(),
     }
     RESULT.write_text(json.dumps(record, indent=1) + "\n")
     (ROOT / "docs" / "kernel_size.md").write_text(page(record))

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "tasks": {"models", "data", "metrics", "figures", "ops"},
     "train": {"tasks", "models", "data", "metrics", "figures", "nn", "ops"},
     "interop": {"nn", "models"},
-    "cli": {"train", "tasks", "data", "figures", "metrics", "restore", "models"},
+    "cli": {"train", "tasks", "data", "figures", "metrics", "restore", "models", "ops"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from jdeconv.ops import boundary
+from jdeconv.ops import boundary, lowering
 from jdeconv.ops.geometry import Axis, IntOrInts, Padding, conv_axes
 
 
@@ -66,28 +66,15 @@ def conv(
     )
     x, batch = merge_batch(x, num_axes)
     x, axes = fill_margins(x, axes)
-    y = lax.conv_general_dilated(
+    y = lowering.conv(
         x,
         kernel,
-        window_strides=[a.stride for a in axes],
-        padding=[(a.low, a.high) for a in axes],
-        rhs_dilation=[a.dilation for a in axes],
-        dimension_numbers=channels_last(num_axes),
-        feature_group_count=feature_group_count,
+        axes,
+        feature_group_count,
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
     return y.reshape(batch + y.shape[1:])
-
-
-def channels_last(num_axes: int) -> lax.ConvDimensionNumbers:
-    """Images [batch, *spatial, channels], kernels [*window, in, out]."""
-    image = (0, num_axes + 1, *range(1, num_axes + 1))
-    return lax.ConvDimensionNumbers(
-        lhs_spec=image,
-        rhs_spec=(num_axes + 1, num_axes, *range(num_axes)),
-        out_spec=image,
-    )
 
 
 def fill_margins(x: Array, axes: tuple[Axis, ...]) -> tuple[Array, tuple[Axis, ...]]:

@@ -42,8 +42,10 @@ def conv_transpose(
         smallest; with int, pair or VALID padding only. PyTorch also takes values in
         [s, dilation): they have no forward conv and are refused.
       algorithm: how to compute it; all agree to rounding. "auto" chooses by platform
-        and shape, "lhs_dilation" is the reference (lax's dilated input), "phases" the
-        polyphase form.
+        and shape, for the value and both gradients; the others are taken for all of
+        them: "lhs_dilation" is the reference (lax's dilated input), "phases" the
+        polyphase form, "matmul" one matrix product and overlap-add, "shifts" the form
+        for depthwise kernels.
       precision, preferred_element_type: as in `conv`.
 
     Returns:

@@ -6,16 +6,33 @@ All take the same canonical problem, with zero margins only:
     y `[batch, *o, out]`, kernel `[*window, in / groups, out]`, x `[batch, *n, in]`
 
 where `axes` holds one `geometry.Axis` per spatial axis (o = axis.output_size and
-n = axis.input_size) and numerics are `precision` and `preferred_element_type`.
+n = axis.input_size) and numerics are `precision` and `preferred_element_type`. Each is
+plain JAX, linear in y and in the kernel, so that every transform applies. Its transpose
+in y computes the forward conv and its transpose in the kernel the kernel's gradient;
+what is put together here are three of them, one for each of these computations.
 """
 
+import functools
+from collections.abc import Callable
+
+import jax
 from jax import Array, lax
+from jax.custom_derivatives import SymbolicZero
 
 from jdeconv.ops.geometry import Axis
-from jdeconv.ops.lowering import choose, lhs_dilation, phases
+from jdeconv.ops.lowering import choose, direct, lhs_dilation, matmul, phases, shifts
+from jdeconv.ops.lowering.choose import REFERENCE, STOCK, Forms
+from jdeconv.ops.lowering.problem import problem
 
-_LOWERINGS = {"lhs_dilation": lhs_dilation.lower, "phases": phases.lower}
-ALGORITHMS = ("auto", *_LOWERINGS)
+LOWERINGS = {
+    "lhs_dilation": lhs_dilation.lower,
+    "phases": phases.lower,
+    "matmul": matmul.lower,
+    "shifts": shifts.lower,
+}
+ALGORITHMS = ("auto", *LOWERINGS)
+
+_Bilinear = Callable[[Array, Array], Array]
 
 
 def conv_transpose(
@@ -25,10 +42,9 @@ def conv_transpose(
     groups: int,
     *,
     algorithm: str,
-    precision,
-    preferred_element_type,
+    **numerics,
 ) -> Array:
-    """Computes the transposed conv by the named algorithm, or by the best one.
+    """Computes the transposed conv by the named algorithm, or by the best ones.
 
     Raises:
       ValueError: unknown algorithm.
@@ -38,25 +54,93 @@ def conv_transpose(
             f"algorithm={algorithm!r}: must be one of {', '.join(ALGORITHMS)}"
         )
 
-    def by(name):
-        def lower(y, kernel):
-            return _LOWERINGS[name](
-                y,
-                kernel,
-                axes,
-                groups,
-                precision=precision,
-                preferred_element_type=preferred_element_type,
-            )
-
-        return lower
+    def by(name: str) -> _Bilinear:
+        return lambda y, k: LOWERINGS[name](y, k, axes, groups, **numerics)
 
     if algorithm != "auto":
         return by(algorithm)(y, kernel)
-    default, per_platform = choose.algorithms(axes)
-    if all(name == default for name in per_platform.values()):
-        return by(default)(y, kernel)
-    # Resolved when the program is lowered for a platform, so that one exported or
-    # ahead-of-time program is right on each of them.
-    branches = {platform: by(name) for platform, name in per_platform.items()}
-    return lax.platform_dependent(y, kernel, default=by(default), **branches)
+    forms = choose.forms(problem(y, kernel, axes, groups))
+    if all(f == STOCK for f in forms.values()):
+        return by(REFERENCE)(y, kernel)
+    return _bilinear(
+        _per_platform(forms, lambda f: by(f.conv_transpose)),
+        _per_platform(forms, lambda f: by(f.conv)),
+        _per_platform(forms, lambda f: by(f.kernel_gradient)),
+    )(y, kernel)
+
+
+def conv(
+    x: Array,
+    kernel: Array,
+    axes: tuple[Axis, ...],
+    groups: int,
+    **numerics,
+) -> Array:
+    """Computes the forward conv `[batch, *n, in] -> [batch, *o, out]`."""
+
+    def by(name: str) -> _Bilinear:
+        if name == REFERENCE:
+            return lambda x, k: direct.conv(x, k, axes, groups, **numerics)
+        return lambda x, k: _transposed(LOWERINGS[name], x, k, axes, groups, numerics)
+
+    result_type = numerics.get("preferred_element_type") or x.dtype
+    forms = choose.forms(problem(x, kernel, axes, groups))
+    if result_type != x.dtype or all(f == STOCK for f in forms.values()):
+        return by(REFERENCE)(x, kernel)
+    return _bilinear(
+        _per_platform(forms, lambda f: by(f.conv)),
+        _per_platform(forms, lambda f: by(f.conv_transpose)),
+        _per_platform(forms, lambda f: by(f.kernel_gradient)),
+    )(x, kernel)
+
+
+def _transposed(lower, x, kernel, axes, groups, numerics) -> Array:
+    """The forward conv as the linear transpose of a lowering."""
+    y = jax.ShapeDtypeStruct(
+        (x.shape[0], *(a.output_size for a in axes), kernel.shape[-1]), x.dtype
+    )
+    transpose = jax.linear_transpose(
+        lambda y: lower(y, kernel, axes, groups, **numerics), y
+    )
+    return transpose(x)[0]
+
+
+def _per_platform(
+    forms: dict[str, Forms], pick: Callable[[Forms], _Bilinear]
+) -> _Bilinear:
+    """Resolved when a program is lowered, so one exported for several is right on each.
+
+    Platforms for which `pick` gives the default's computation are left out.
+    """
+    default = forms["default"]
+    others = {p: pick(f) for p, f in forms.items() if f != default and p != "default"}
+    if not others:
+        return pick(default)
+    return lambda a, b: lax.platform_dependent(a, b, default=pick(default), **others)
+
+
+def _bilinear(value: _Bilinear, by_image: _Bilinear, by_kernel: _Bilinear) -> _Bilinear:
+    """One bilinear function computed by three forms of it.
+
+    The tangent is written in the forms whose *transposes* are the gradients wanted: of
+    `by_image` in its first argument, of `by_kernel` in its second. So forward mode,
+    reverse mode and vmap all follow, to any order.
+    """
+
+    @jax.custom_jvp
+    def function(image, kernel):
+        return value(image, kernel)
+
+    @functools.partial(function.defjvp, symbolic_zeros=True)
+    def tangent(primals, tangents):
+        image, kernel = primals
+        image_dot, kernel_dot = tangents
+        result = function(image, kernel)
+        terms = []
+        if not isinstance(image_dot, SymbolicZero):
+            terms.append(by_image(image_dot, kernel))
+        if not isinstance(kernel_dot, SymbolicZero):
+            terms.append(by_kernel(image, kernel_dot))
+        return result, functools.reduce(lax.add, terms)
+
+    return function

@@ -1,18 +1,126 @@
-"""Which lowering `algorithm="auto"` takes, per platform and shape."""
+"""Which lowering computes what when `algorithm="auto"`: a cost model per platform.
 
-from jdeconv.ops.geometry import Axis
+A transposed conv x = T(y, kernel) and its forward conv are one trilinear form, so
+training either takes the same three computations, and each may want another lowering:
+
+    conv_transpose    x from y and the kernel    (the input gradient of conv)
+    conv              y from x and the kernel    (the input gradient of T)
+    kernel_gradient   the kernel's, from x and y
+
+The model counts the multiply-adds and the bytes that a lowering moves, and divides them
+by rates that the platform's library was seen to reach. It depends on shapes alone: the
+choice is the same on every run. A choice measured by `jdeconv tune` goes before it.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+
+from jdeconv.ops.lowering import tuned
+from jdeconv.ops.lowering.problem import Problem
+
+REFERENCE = "lhs_dilation"
+NAMES = (REFERENCE, "phases", "matmul", "shifts")
 
 
-def algorithms(axes: tuple[Axis, ...]) -> tuple[str, dict[str, str]]:
-    """The default algorithm, and the platforms that want another one.
+class Forms(NamedTuple):
+    """The lowering of each of the three computations."""
 
-    The CPU's library handles a dilated input by a slow path, above all in the reverse
-    pass, while polyphase has stride-1 convolutions in every direction. GPUs and TPUs
-    have the dilated input as a primitive. A dilated kernel shares its zeros with the
-    phases badly, so the reference stays.
-    """
-    strided = any(a.stride > 1 for a in axes)
-    dilated = any(a.dilation > 1 for a in axes)
-    if strided and not dilated:
-        return "lhs_dilation", {"cpu": "phases"}
-    return "lhs_dilation", {}
+    conv_transpose: str
+    conv: str
+    kernel_gradient: str
+
+
+STOCK = Forms(REFERENCE, REFERENCE, REFERENCE)
+
+# Lists that want to know of every problem asked about; `tune` appends them.
+listeners: list[list[Problem]] = []
+
+
+def forms(problem: Problem) -> dict[str, Forms]:
+    """The choice per platform; "default" is that of the platforms not named."""
+    for heard in listeners:
+        heard.append(problem)
+    measured = {k: Forms(*v) for k, v in tuned.lookup(problem).items()}
+    for name in {name for choice in measured.values() for name in choice}:
+        if name not in NAMES:
+            raise ValueError(
+                f"unknown lowering {name!r} in {tuned.path()}: must be one of "
+                f"{', '.join(NAMES)}; delete the file and run `jdeconv tune` again"
+            )
+    return {"default": STOCK, "cpu": _on_cpu(problem)} | measured
+
+
+# CPU. Rates of two cores in 1e9 multiply-adds, or bytes, per second; only their ratios
+# matter. `python -m benchmarks.conv_transpose` says how far a choice is from the best.
+_DOT = 175.0
+_DOT_KERNEL_GRADIENT = 130.0
+_CONV = 160.0  # of stride 1
+_CONV_KERNEL_GRADIENT = {1: 140.0, 2: 40.0, 3: 20.0}  # by the number of axes
+_CACHED = 25.0
+_FRESH = 3.7  # memory that the allocator returns to the system after each run
+_KEPT = 32 << 20  # bytes: blocks up to this size it keeps (glibc)
+_MOST_PIECES = 64  # each is an operation to compile
+
+
+def _on_cpu(p: Problem) -> Forms:
+    strided = any(a.stride > 1 for a in p.axes)
+    if p.group_in * p.group_out <= 4 and math.prod(p.blocks) <= _MOST_PIECES:
+        # Depthwise, or a blur of a grey image: nothing to multiply as matrices.
+        by_pass = "shifts" if p.groups > 1 else "matmul"
+        return Forms("shifts", "shifts", by_pass if strided else REFERENCE)
+    if p.groups > 1:
+        return _grouped_on_cpu(p, strided)
+    deep = len(p.axes) > 2  # the library's 3-D convolutions are slow at every stride
+    if not strided and not deep:
+        return STOCK
+    value = {"phases": _phases(p, _CONV)}
+    image = {REFERENCE: _strided_conv(p)}
+    gradient = {"phases": _phases(p, _CONV_KERNEL_GRADIENT.get(len(p.axes), 20.0))}
+    if not strided:
+        image = {"phases": _phases(p, _CONV)}
+    if p.pieces <= _MOST_PIECES:
+        value["matmul"] = _matmul(p, _DOT, 2.0)
+        image["matmul"] = _matmul(p, _DOT, 2.5)
+        gradient["matmul"] = _matmul(p, _DOT_KERNEL_GRADIENT, 2.5)
+    return Forms(*(min(c, key=c.__getitem__) for c in (value, image, gradient)))
+
+
+def _grouped_on_cpu(p: Problem, strided: bool) -> Forms:
+    """The library computes groups one by one, and their gradients by plain loops."""
+    if p.pieces * p.groups <= 4 * _MOST_PIECES:
+        return Forms("phases" if strided else "matmul", "matmul", "matmul")
+    return Forms("phases", REFERENCE, "phases") if strided else STOCK
+
+
+def _strided_conv(p: Problem) -> float:
+    """Cost of the forward conv as it is. jax 0.11 took another library for it."""
+    rate = 100.0 if jax.__version_info__ < (0, 11) else 190.0
+    if len(p.axes) > 2:
+        return p.multiply_adds / 16.0
+    return p.multiply_adds / (rate * _narrow(p.group_out))
+
+
+def _narrow(channels: int) -> float:
+    """Share of the rate that a convolution with few output channels reaches."""
+    return min(1.0, channels / 16)
+
+
+def _matmul(p: Problem, rate: float, passes: float) -> float:
+    """Cost of `matmul`, ns: the products, and the passes over the windows."""
+    products = p.multiply_adds * p.window_taps / p.taps / rate
+    windows = passes * p.windows_bytes / _CACHED
+    if 2 * p.windows_bytes / p.chunks > _KEPT:
+        windows += 2 * p.windows_bytes / _FRESH
+    return products + windows
+
+
+def _phases(p: Problem, rate: float) -> float:
+    """Cost of `phases`, ns: products with filled-up taps, and the weaving."""
+    sites = math.prod(
+        (a.low + a.input_size - 1) // a.stride - a.low // a.stride + 1 for a in p.axes
+    )
+    outputs = math.prod(a.stride for a in p.axes) * p.group_in
+    products = p.batch * sites * math.prod(p.blocks) * outputs * p.group_out
+    return products / (rate * _narrow(outputs)) + 3 * p.x_bytes / _CACHED

@@ -12,8 +12,8 @@ on some platforms in some cases.
 
 from jax import Array, lax
 
-from jdeconv.ops.conv import channels_last
 from jdeconv.ops.geometry import Axis
+from jdeconv.ops.lowering.direct import channels_last
 
 
 def lower(

@@ -19,8 +19,8 @@ import math
 import jax.numpy as jnp
 from jax import Array, lax
 
-from jdeconv.ops.conv import channels_last
 from jdeconv.ops.geometry import Axis
+from jdeconv.ops.lowering.direct import channels_last
 
 
 def lower(

@@ -1,0 +1,535 @@
+"""Transposed convolution against stock lax, Flax, equinox and PyTorch.
+
+    python -m benchmarks.conv_transpose [--shapes dcgan-2,unet] [--turns 15]
+    python -m benchmarks.conv_transpose --lowerings     (each lowering by itself)
+
+Forward, and forward + backward (gradients to the input and to the kernel), in one
+process, the candidates taking turns; every output and gradient is compared with stock
+lax's before anything is timed. A peer that is not installed is left out. Writes
+benchmarks/records/conv_transpose-DEVICE-jaxVERSION.json, the tables of docs/speed.md
+(with --write) and docs/speed-DEVICE-jaxVERSION.png.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from benchmarks import timing
+from jdeconv import figures, ops
+from jdeconv.ops.geometry import conv_transpose_axes
+from jdeconv.ops.lowering import choose
+from jdeconv.ops.lowering.problem import Problem, problem
+from jdeconv.ops.lowering.tune import measure
+from jdeconv.train.records import environment
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "benchmarks" / "records"
+TOLERANCE = 2e-4  # of the largest entry; sums of up to 1e5 products in float32
+
+
+class Shape(NamedTuple):
+    """A layer: y [batch, *size, channels] -> x [batch, *n, features]."""
+
+    batch: int
+    size: tuple[int, ...]
+    channels: int
+    features: int
+    window: int
+    stride: int
+    padding: int
+    output_padding: int = 0
+    groups: int = 1
+
+    @property
+    def num_axes(self) -> int:
+        """Spatial axes."""
+        return len(self.size)
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """Of the kernel, in our layout."""
+        window = (self.window,) * self.num_axes
+        return (*window, self.features // self.groups, self.channels)
+
+    @property
+    def flops(self) -> float:
+        """Of the forward pass, without the products with inserted zeros."""
+        taps = self.window**self.num_axes
+        products = math.prod(self.size) * taps * self.channels * self.features
+        return 2.0 * self.batch * products / self.groups
+
+
+# The layers of well-known networks.
+NETWORKS = {
+    "dcgan-1": Shape(64, (4, 4), 512, 256, 4, 2, 1),
+    "dcgan-2": Shape(64, (16, 16), 128, 64, 4, 2, 1),
+    "dcgan-3": Shape(64, (32, 32), 64, 3, 4, 2, 1),
+    "vae-1": Shape(128, (7, 7), 64, 32, 3, 2, 1, 1),
+    "vae-2": Shape(128, (14, 14), 32, 1, 3, 2, 1, 1),
+    "unet": Shape(4, (64, 64), 128, 64, 2, 2, 0),
+    "fcn": Shape(1, (32, 32), 21, 21, 16, 8, 4),
+    "fsrcnn": Shape(4, (64, 64), 56, 1, 9, 3, 4, 2),
+    "autoencoder": Shape(128, (14, 14), 32, 32, 3, 2, 1, 1),
+    "stride1-3x3": Shape(8, (64, 64), 64, 64, 3, 1, 1),
+    "stride1-5x5": Shape(8, (32, 32), 64, 64, 5, 1, 2),
+    "wavegan-1d": Shape(16, (1024,), 64, 32, 25, 4, 11, 1),
+    "vnet-3d": Shape(1, (16, 16, 16), 64, 32, 2, 2, 0),
+    "depthwise": Shape(8, (32, 32), 128, 128, 4, 2, 1, 0, 128),
+}
+# The kinds of layers that users have reported as slow.
+REPORTS = {
+    "1d-audio (jax#23783)": Shape(4, (4096,), 64, 32, 16, 8, 4),
+    "3d-gradient (jax#31662)": Shape(1, (24, 24, 24), 32, 16, 3, 2, 1, 1),
+    "3d-stride1 (xla#34273)": Shape(1, (32, 32, 32), 32, 16, 3, 1, 1),
+    "grouped (jax#13800)": Shape(8, (32, 32), 64, 64, 3, 2, 1, 1, 8),
+    "grouped-stride1": Shape(8, (32, 32), 64, 64, 3, 1, 1, 0, 8),
+    "depthwise-stride1": Shape(8, (32, 32), 128, 128, 3, 1, 1, 0, 128),
+    "one image (equinox#1259)": Shape(1, (32, 32), 128, 64, 4, 2, 1),
+}
+SHAPES = NETWORKS | REPORTS
+
+
+class Candidate(NamedTuple):
+    """Two calls that wait for their result and return it in our layout, as numpy."""
+
+    forward: Callable[[], object]
+    both: Callable[[], tuple]
+    to_ours: Callable[[tuple], tuple[np.ndarray, ...]]
+
+
+def _jax_candidate(apply, y, kernel, x_bar, to_ours=None) -> Candidate:
+    forward = jax.jit(apply)
+
+    @jax.jit
+    def both(y, kernel, x_bar):
+        x, pull_back = jax.vjp(apply, y, kernel)
+        return (x, *pull_back(x_bar))
+
+    same = lambda arrays: tuple(map(np.asarray, arrays))  # noqa: E731
+    return Candidate(
+        lambda: jax.block_until_ready(forward(y, kernel)),
+        lambda: jax.block_until_ready(both(y, kernel, x_bar)),
+        to_ours or same,
+    )
+
+
+def _jdeconv(s: Shape, y, kernel, x_bar) -> Candidate:
+    def apply(y, kernel):
+        return ops.conv_transpose(
+            y,
+            kernel,
+            strides=s.stride,
+            padding=s.padding,
+            output_padding=s.output_padding,
+            feature_group_count=s.groups,
+        )
+
+    return _jax_candidate(apply, y, kernel, x_bar)
+
+
+def _edges(s: Shape) -> list[tuple[int, int]]:
+    """Padding of the dilated input."""
+    edge = s.window - 1 - s.padding
+    return [(edge, edge + s.output_padding)] * s.num_axes
+
+
+def _lax(s: Shape, y, kernel, x_bar) -> Candidate:
+    """`lax.conv_transpose(transpose_kernel=True)`, which takes no groups, spelt out."""
+    image = (0, s.num_axes + 1, *range(1, s.num_axes + 1))
+    window = tuple(range(s.num_axes))
+    features_last = (s.num_axes + 1, s.num_axes, *window)
+
+    def apply(y, kernel):
+        flipped = jnp.flip(kernel, window)
+        if s.groups > 1:
+            split = flipped.reshape(*kernel.shape[:-1], s.groups, -1)
+            split = jnp.swapaxes(split, -3, -1)  # [*window, out/g, g, in/g]
+            kernel = split.reshape(*split.shape[:-2], -1)
+        else:
+            kernel = jnp.swapaxes(flipped, -1, -2)
+        return lax.conv_general_dilated(
+            y,
+            kernel,
+            (1,) * s.num_axes,
+            _edges(s),
+            lhs_dilation=(s.stride,) * s.num_axes,
+            dimension_numbers=lax.ConvDimensionNumbers(image, features_last, image),
+            feature_group_count=s.groups,
+        )
+
+    return _jax_candidate(apply, y, kernel, x_bar)
+
+
+def _flax(s: Shape, y, kernel, x_bar) -> Candidate | None:
+    if s.groups > 1:
+        return None  # its transposed conv has none
+    from flax import nnx
+
+    layer = nnx.ConvTranspose(
+        s.channels,
+        s.features,
+        (s.window,) * s.num_axes,
+        (s.stride,) * s.num_axes,
+        padding=_edges(s),
+        use_bias=False,
+        transpose_kernel=True,
+        rngs=nnx.Rngs(0),
+    )
+    graph, state = nnx.split(layer)
+
+    def apply(y, kernel):
+        # The kernel is the layer's one parameter.
+        return nnx.merge(graph, jax.tree.map(lambda _: kernel, state))(y)
+
+    return _jax_candidate(apply, y, kernel, x_bar)
+
+
+def _channels_first(kernel):
+    """Our kernel as equinox' and PyTorch's forward conv: [out, in/g, *window]."""
+    return np.ascontiguousarray(np.moveaxis(kernel, (-1, -2), (0, 1)))
+
+
+def _equinox(s: Shape, y, kernel, x_bar) -> Candidate | None:
+    try:
+        import equinox
+    except ImportError:
+        return None
+    layer = equinox.nn.ConvTranspose(
+        s.num_axes,
+        s.channels,
+        s.features,
+        s.window,
+        s.stride,
+        s.padding,
+        s.output_padding,
+        groups=s.groups,
+        use_bias=False,
+        key=jax.random.key(0),
+    )
+    # [features, channels/g, *window], the window flipped.
+    window = tuple(range(2, 2 + s.num_axes))
+    split = np.flip(_channels_first(kernel), window)
+    split = split.reshape(s.groups, s.channels // s.groups, *split.shape[1:])
+    weight = np.swapaxes(split, 1, 2).reshape(layer.weight.shape)
+
+    def apply(y, weight):
+        new = equinox.tree_at(lambda layer: layer.weight, layer, weight)
+        return jax.vmap(new)(y)
+
+    def to_ours(arrays):
+        x, y_bar, weight_bar = map(np.asarray, arrays)
+        bar = np.flip(weight_bar, window)
+        bar = bar.reshape(s.groups, s.features // s.groups, *bar.shape[1:])
+        bar = np.swapaxes(bar, 1, 2).reshape(s.channels, -1, *bar.shape[3:])
+        kernel_bar = np.moveaxis(bar, (0, 1), (-1, -2))
+        return np.moveaxis(x, 1, -1), np.moveaxis(y_bar, 1, -1), kernel_bar
+
+    first = lambda a: jnp.asarray(np.moveaxis(np.asarray(a), -1, 1))  # noqa: E731
+    return _jax_candidate(apply, first(y), jnp.asarray(weight), first(x_bar), to_ours)
+
+
+def _torch(s: Shape, y, kernel, x_bar) -> Candidate | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    torch.set_num_threads(len_cores())
+    function = getattr(torch.nn.functional, f"conv_transpose{s.num_axes}d")
+    first = lambda a: torch.from_numpy(  # noqa: E731
+        np.moveaxis(np.asarray(a), -1, 1).copy(order="C")
+    )
+    y, x_bar = first(y).requires_grad_(), first(x_bar)
+    weight = torch.from_numpy(_channels_first(kernel).copy(order="C")).requires_grad_()
+
+    def apply():
+        return function(
+            y,
+            weight,
+            stride=s.stride,
+            padding=s.padding,
+            output_padding=s.output_padding,
+            groups=s.groups,
+        )
+
+    def forward():
+        with torch.no_grad():
+            return apply()
+
+    def both():
+        y.grad = weight.grad = None
+        x = apply()
+        x.backward(x_bar)
+        return x, y.grad, weight.grad
+
+    def to_ours(tensors):
+        x, y_bar, weight_bar = (t.detach().numpy() for t in tensors)
+        kernel_bar = np.moveaxis(weight_bar, (0, 1), (-1, -2))
+        return np.moveaxis(x, 1, -1), np.moveaxis(y_bar, 1, -1), kernel_bar
+
+    return Candidate(forward, both, to_ours)
+
+
+def len_cores() -> int:
+    """Cores this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0))
+
+
+CANDIDATES = {
+    "jdeconv": _jdeconv,
+    "lax": _lax,
+    "flax.nnx": _flax,
+    "equinox": _equinox,
+    "PyTorch": _torch,
+}
+
+
+def arrays(s: Shape):
+    """Random y, kernel and cotangent of x."""
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((s.batch, *s.size, s.channels), np.float32)
+    kernel = rng.standard_normal(s.kernel, np.float32)
+    kernel /= math.sqrt(s.channels * s.window**s.num_axes / s.groups)
+    n = [
+        (o - 1) * s.stride + s.window - 2 * s.padding + s.output_padding for o in s.size
+    ]
+    x_bar = rng.standard_normal((s.batch, *n, s.features), np.float32)
+    return jnp.asarray(y), jnp.asarray(kernel), jnp.asarray(x_bar)
+
+
+def check_equal(made: dict[str, Candidate]) -> dict[str, float]:
+    """Largest gap to lax of value and gradients, over the largest entry.
+
+    Raises:
+      RuntimeError: a candidate that does not compute the same.
+    """
+    results = {name: c.to_ours(c.both()) for name, c in made.items()}
+    gaps = {}
+    for name, result in results.items():
+        gaps[name] = max(
+            float(np.abs(a - b).max() / np.abs(b).max())
+            for a, b in zip(result, results["lax"], strict=True)
+        )
+        if not gaps[name] < TOLERANCE:
+            raise RuntimeError(f"{name} differs from lax by {gaps[name]:.1e}")
+    return gaps
+
+
+def memory(candidate_apply) -> int:
+    """Peak bytes of temporaries, by XLA's own account."""
+    return candidate_apply.memory_analysis().temp_size_in_bytes
+
+
+def bench(s: Shape, turns: int) -> dict:
+    """One shape: times, gaps and the forms that auto took."""
+    y, kernel, x_bar = arrays(s)
+    made = {n: make(s, y, kernel, x_bar) for n, make in CANDIDATES.items()}
+    made = {n: c for n, c in made.items() if c is not None}
+    gaps = check_equal(made)
+    forward = timing.alternate({n: c.forward for n, c in made.items()}, turns)
+    both = timing.alternate({n: c.both for n, c in made.items()}, turns)
+    asked = to_problem(s, y, kernel)
+    forms = choose.forms(asked)
+    platform = jax.default_backend()
+    return {
+        "shape": s._asdict(),
+        "forward": {n: timing.summary(t) for n, t in forward.items()},
+        "both": {n: timing.summary(t) for n, t in both.items()},
+        "gap_to_lax": gaps,
+        "forms": forms.get(platform, forms["default"])._asdict(),
+        "gflops_forward": s.flops / 1e9,
+    }
+
+
+def to_problem(s: Shape, y, kernel) -> Problem:
+    """The shape as the lowerings see it."""
+    axes = conv_transpose_axes(
+        s.size,
+        (s.window,) * s.num_axes,
+        strides=s.stride,
+        padding=s.padding,
+        output_padding=s.output_padding,
+    )
+    return problem(y, kernel, axes, s.groups)
+
+
+def median(cell: dict, name: str) -> float:
+    """Median ms of a candidate, NaN if it was not there."""
+    return cell[name]["median_ms"] if name in cell else math.nan
+
+
+def table(record: dict) -> str:
+    """Forward + backward and forward per shape, in ms, as Markdown."""
+    peers = [
+        n for n in CANDIDATES if any(n in c["both"] for c in record["shapes"].values())
+    ]
+    lines = [
+        "| forward + backward, ms | " + " | ".join(peers) + " | lax / jdeconv | "
+        "jdeconv / PyTorch | forward: jdeconv, lax, PyTorch | share of matmul rate |",
+        "|---|" + "---|" * (len(peers) + 4),
+    ]
+    peak = record["limits"]["matmul_gflops"]
+    for name, cell in record["shapes"].items():
+        both, forward = cell["both"], cell["forward"]
+        ours = median(both, "jdeconv")
+        times = " | ".join(_number(median(both, p)) for p in peers)
+        share = 3 * cell["gflops_forward"] / (ours / 1e3) / peak
+        ahead = ", ".join(
+            _number(median(forward, p)) for p in ("jdeconv", "lax", "PyTorch")
+        )
+        lines.append(
+            f"| {name} | {times} | {median(both, 'lax') / ours:.1f} | "
+            f"{ours / median(both, 'PyTorch'):.2f} | {ahead} | {100 * share:.0f} % |"
+        )
+    return "\n".join(lines)
+
+
+def _number(ms: float) -> str:
+    return "-" if math.isnan(ms) else f"{ms:.3g}"
+
+
+def ratios(record: dict) -> dict[str, float]:
+    """The figures of merit: geometric and extreme ratios of medians."""
+    cells = {n: c for n, c in record["shapes"].items() if n in NETWORKS}
+    found = {}
+    for part in ("forward", "both"):
+        lax_ = {
+            n: median(c[part], "lax") / median(c[part], "jdeconv")
+            for n, c in cells.items()
+        }
+        strided = [v for n, v in lax_.items() if not n.startswith("stride1")]
+        torch = [
+            median(c[part], "jdeconv") / median(c[part], "PyTorch")
+            for c in cells.values()
+        ]
+        if strided:
+            found[f"{part}: lax / jdeconv, strided, geometric mean"] = (
+                timing.geometric_mean(strided)
+            )
+        found[f"{part}: lax / jdeconv, least"] = min(lax_.values())
+        if not any(map(math.isnan, torch)):
+            found[f"{part}: jdeconv / PyTorch, geometric mean"] = timing.geometric_mean(
+                torch
+            )
+            found[f"{part}: jdeconv / PyTorch, largest"] = max(torch)
+    return found
+
+
+def plot(record: dict, path: pathlib.Path) -> None:
+    """Ratio to lax and to PyTorch per shape, logarithmic; above 1 jdeconv is faster."""
+    import matplotlib.pyplot as plt
+
+    names = list(record["shapes"])
+    figure, axis = plt.subplots(figsize=(9, 4.2), layout="constrained")
+    for offset, peer in ((-0.2, "lax"), (0.2, "PyTorch")):
+        values = [
+            median(c["both"], peer) / median(c["both"], "jdeconv")
+            for c in record["shapes"].values()
+        ]
+        if not all(map(math.isnan, values)):
+            axis.bar(
+                np.arange(len(names)) + offset, values, 0.4, label=f"{peer} / jdeconv"
+            )
+    axis.axhline(1, color="black", linewidth=0.8)
+    axis.set_yscale("log")
+    axis.set_ylabel("forward + backward: times faster")
+    axis.set_xticks(range(len(names)), names, rotation=40, ha="right")
+    axis.legend()
+    figures.save_plot(figure, path)
+
+
+def lowerings(names: list[str]) -> dict:
+    """Each lowering by itself: ms per computation."""
+    found = {}
+    for name in names:
+        s = SHAPES[name]
+        y, kernel, _ = arrays(s)
+        p = to_problem(s, y, kernel)
+        times = measure(p)
+        forms = choose.forms(p)
+        chosen = forms.get(jax.default_backend(), forms["default"])._asdict()
+        found[name] = {
+            part: {n: 1e3 * t for n, t in seconds.items()}
+            for part, seconds in times.items()
+        }
+        taken = sum(times[part][n] for part, n in chosen.items())
+        best = sum(min(seconds.values()) for seconds in times.values())
+        found[name]["auto_over_best"] = taken / best
+        for part in times:
+            row = "  ".join(f"{n} {t:8.2f}" for n, t in found[name][part].items())
+            print(f"{name:26s} {part:16s} {row}   auto: {chosen[part]}", flush=True)
+        print(f"{name:26s} auto / best {taken / best:.2f}", flush=True)
+    return found
+
+
+def write_page(text: str, key: str) -> None:
+    """Puts the text between the markers of docs/speed.md that carry the key."""
+    page = ROOT / "docs" / "speed.md"
+    begin, end = f"<!-- {key} -->", f"<!-- end of {key} -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.S)
+    old = page.read_text()
+    if not pattern.search(old):
+        raise ValueError(f"{page} has no place for it: {begin} ... {end}")
+    page.write_text(pattern.sub(f"{begin}\n{text}\n{end}", old))
+
+
+def main(argv=None):
+    """Runs the benchmark, prints its table and writes the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shapes", default=",".join(SHAPES))
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--lowerings", action="store_true")
+    parser.add_argument("--write", action="store_true", help="table into docs/speed.md")
+    arguments = parser.parse_args(argv)
+    names = arguments.shapes.split(",")
+    unknown = set(names) - set(SHAPES)
+    if unknown:
+        parser.error(f"--shapes: {unknown} not among {', '.join(SHAPES)}")
+    RECORDS.mkdir(exist_ok=True)
+    version = ".".join(jax.__version__.split(".")[:2])
+    suffix = f"{jax.default_backend()}-jax{version}"
+    if arguments.lowerings:
+        command = "python -m benchmarks.conv_transpose --lowerings"
+        record = {**environment(), "command": command, "lowerings_ms": lowerings(names)}
+        out = RECORDS / f"lowerings-{suffix}.json"
+        out.write_text(json.dumps(record, indent=1) + "\n")
+        print(out)
+        return
+    record = {
+        **environment(),
+        "command": "python -m benchmarks.conv_transpose",
+        "limits": timing.machine_limits(),
+        "shapes": {},
+    }
+    for name in names:
+        record["shapes"][name] = cell = bench(SHAPES[name], arguments.turns)
+        row = "  ".join(f"{n} {c['median_ms']:.2f}" for n, c in cell["both"].items())
+        ahead = "  ".join(
+            f"{n} {c['median_ms']:.2f}" for n, c in cell["forward"].items()
+        )
+        print(f"{name:26s} both: {row} | forward: {ahead}", flush=True)
+    record["ratios"] = ratios(record)
+    out = RECORDS / f"conv_transpose-{suffix}.json"
+    if arguments.shapes == ",".join(SHAPES):
+        out.write_text(json.dumps(record, indent=1) + "\n")
+        plot(record, ROOT / "docs" / f"speed-{suffix}.png")
+        if arguments.write:
+            write_page(table(record), suffix)
+    print(table(record))
+    for name, value in record["ratios"].items():
+        print(f"{name}: {value:.2f}")
+    print(out)
+
+
+if __name__ == "__main__":
+    main()

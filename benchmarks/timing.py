@@ -1,0 +1,76 @@
+"""How benchmarks measure: candidates take turns, medians and spread, machine limits."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+PATIENCE_S = 20.0  # for one candidate; beyond it a slow one gets fewer turns
+SHORT_S = 0.3
+
+
+def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[float]]:
+    """Seconds of each call; the candidates take turns, so drift hits all alike.
+
+    A call that takes long gets at least 3 turns, and no more than `PATIENCE_S` allows.
+    Each call must wait for its own result. A short call is made twice, and the second
+    one counts: threads of the library before it may still be spinning on a core.
+    """
+    least: dict[str, float] = {}
+    for name, run in runs.items():
+        run()  # compiles, and touches memory for the first time
+        start = time.perf_counter()
+        run()
+        least[name] = time.perf_counter() - start
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(turns):
+        for name, run in runs.items():
+            if turn >= 3 and turn * least[name] > PATIENCE_S:
+                continue
+            if least[name] < SHORT_S:
+                time.sleep(0.005)
+                run()
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def summary(seconds: list[float]) -> dict[str, float]:
+    """Median and quartiles in ms, and the number of runs."""
+    ms = sorted(1e3 * t for t in seconds)
+    low, _, high = statistics.quantiles(ms, n=4) if len(ms) > 1 else (ms[0],) * 3
+    return {
+        "median_ms": statistics.median(ms),
+        "quartiles_ms": [low, high],
+        "runs": len(ms),
+    }
+
+
+def geometric_mean(values) -> float:
+    """exp(mean(log))."""
+    return statistics.geometric_mean(values)
+
+
+def machine_limits(size: int = 2048, megabytes: int = 16) -> dict[str, float]:
+    """What this device reaches: GFLOP/s of a matrix product, GB/s read and written.
+
+    The copy stays within blocks that the allocator keeps, so no page is fetched anew.
+    """
+    a = jax.random.normal(jax.random.key(0), (size, size))
+    b = jax.random.normal(jax.random.key(1), (megabytes << 18,))
+    product = jax.jit(lambda a: a @ a)
+    shift = jax.jit(lambda b: b + 1)
+    times = alternate(
+        {
+            "product": lambda: jax.block_until_ready(product(a)),
+            "copy": lambda: jax.block_until_ready(shift(b)),
+        }
+    )
+    best = {name: statistics.median(t) for name, t in times.items()}
+    return {
+        "matmul_gflops": 2e-9 * size**3 / best["product"],
+        "copy_gbytes_per_s": 2e-9 * jnp.asarray(b).nbytes / best["copy"],
+    }

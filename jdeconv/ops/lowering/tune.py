@@ -1,0 +1,148 @@
+"""Measures the lowerings on given problems and keeps the fastest for `auto`."""
+
+import contextlib
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jdeconv.ops import lowering
+from jdeconv.ops.lowering import choose, tuned
+from jdeconv.ops.lowering.choose import REFERENCE, Forms
+from jdeconv.ops.lowering.problem import Problem
+
+_DTYPES = {2: jnp.bfloat16, 4: jnp.float32, 8: jnp.float64}
+_MARGIN = 0.97  # the reference stays unless another takes less than this share
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[Problem]]:
+    """The problems that `auto` is asked about while the context is open, each once."""
+    found: list[Problem] = []
+    choose.listeners.append(found)
+    try:
+        yield found
+    finally:
+        choose.listeners.remove(found)
+        found[:] = list(dict.fromkeys(found))
+
+
+def problems_of(function: Callable, *args, **kwargs) -> list[Problem]:
+    """Every conv and transposed conv in the function, found by tracing it.
+
+    Gradients taken outside it need not be traced: all three computations of a problem
+    are tuned in any case.
+    """
+    with recorded() as found:
+        jax.eval_shape(function, *args, **kwargs)
+    return found
+
+
+def applicable(p: Problem) -> list[str]:
+    """The lowerings worth a measurement: those not hopeless to compile."""
+    names = [REFERENCE, "phases"]
+    if p.pieces * p.groups <= 256:
+        names.append("matmul")
+    if p.group_out * math.prod(p.blocks) <= 64 and p.group_in * p.group_out <= 16:
+        names.append("shifts")
+    return names
+
+
+def measure(p: Problem, repeats: int = 9) -> dict[str, dict[str, float]]:
+    """Median seconds of each lowering for each of the three computations.
+
+    The lowerings take turns, so that a machine that slows down slows all of them.
+
+    Returns:
+      computation (a field of `choose.Forms`) -> lowering -> seconds.
+    """
+    dtype = _DTYPES[p.itemsize]
+    keys = jax.random.split(jax.random.key(0), 3)
+    sizes = [a.output_size for a in p.axes]
+    y = jax.random.normal(keys[0], (p.batch, *sizes, p.groups * p.group_out), dtype)
+    window = [a.window for a in p.axes]
+    out = p.groups * p.group_out
+    kernel = jax.random.normal(keys[1], (*window, p.group_in, out), dtype)
+    sizes = [a.input_size for a in p.axes]
+    x = jax.random.normal(keys[2], (p.batch, *sizes, p.groups * p.group_in), dtype)
+    times: dict[str, dict[str, float]] = {}
+    for computation in Forms._fields:
+        runs = {
+            name: _compiled(computation, name, p, x, y, kernel)
+            for name in applicable(p)
+        }
+        times[computation] = _alternate(runs, repeats)
+    return times
+
+
+def _compiled(
+    computation: str, name: str, p: Problem, x: Array, y: Array, kernel: Array
+) -> Callable[[], Array]:
+    lower = lowering.LOWERINGS[name]
+
+    def in_y(kernel):
+        return lambda y: lower(y, kernel, p.axes, p.groups)
+
+    def in_kernel(y):
+        return lambda kernel: lower(y, kernel, p.axes, p.groups)
+
+    functions = {
+        "conv_transpose": lambda x, y, k: in_y(k)(y),
+        "conv": lambda x, y, k: jax.linear_transpose(in_y(k), y)(x)[0],
+        "kernel_gradient": lambda x, y, k: jax.linear_transpose(in_kernel(y), k)(x)[0],
+    }
+    compiled = jax.jit(functions[computation]).lower(x, y, kernel).compile()
+    return lambda: jax.block_until_ready(compiled(x, y, kernel))
+
+
+def _alternate(runs: dict[str, Callable], repeats: int) -> dict[str, float]:
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for name in runs:
+        runs[name]()  # the first call is not like the others
+    for _ in range(repeats):
+        for name, run in runs.items():
+            if times[name] and times[name][0] > 20 * min(t[0] for t in times.values()):
+                continue  # out of the race
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def fastest(times: dict[str, dict[str, float]]) -> Forms:
+    """The fastest per computation; the reference unless another is clearly faster."""
+    best = []
+    for computation in Forms._fields:
+        seconds = times[computation]
+        name = min(seconds, key=seconds.__getitem__)
+        if seconds[name] > _MARGIN * seconds[REFERENCE]:
+            name = REFERENCE
+        best.append(name)
+    return Forms(*best)
+
+
+def tune(
+    problems: Iterable[Problem],
+    *,
+    repeats: int = 9,
+    report: Callable[[Problem, dict, Forms], None] | None = None,
+) -> dict[Problem, Forms]:
+    """Measures problems on the default device and writes the choices to the file.
+
+    Args:
+      problems: e.g. from `problems_of`.
+      repeats: runs per lowering and computation.
+      report: called after each problem with it, its times and the choice.
+    """
+    choices = {}
+    for p in problems:
+        times = measure(p, repeats)
+        choices[p] = fastest(times)
+        if report is not None:
+            report(p, times, choices[p])
+        tuned.store(jax.default_backend(), {p: choices[p]})
+    return choices

@@ -1,0 +1,311 @@
+"""`auto`: three lowerings under one function, the cost model, and the tuned file."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jdeconv.ops import conv, conv_transpose, lowering
+from jdeconv.ops.geometry import conv_transpose_axes
+from jdeconv.ops.lowering import choose, matmul, tune, tuned
+from jdeconv.ops.lowering.choose import STOCK, Forms
+from jdeconv.ops.lowering.problem import Problem, problem
+
+EPS = np.finfo(np.float32).eps
+
+# Layers for which the CPU takes different lowerings: y's shape, kernel's, options.
+CASES = {
+    "disjoint windows": ((4, 6, 5, 8), (2, 2, 4, 8), {"strides": 2}),
+    "window > stride": ((4, 5, 6, 8), (3, 3, 16, 8), {"strides": 2}),
+    "stride > window": ((2, 4, 4, 3), (2, 2, 3, 3), {"strides": 3}),
+    "dilated": ((2, 5, 4, 6), (3, 2, 4, 6), {"strides": 2, "kernel_dilation": 2}),
+    "1-D": ((3, 40, 6), (9, 4, 6), {"strides": 4}),
+    "3-D": ((1, 4, 3, 4, 4), (3, 3, 3, 2, 4), {"strides": 2}),
+    "3-D stride 1": ((1, 4, 3, 4, 4), (3, 3, 3, 2, 4), {}),
+    "depthwise": ((2, 5, 6, 8), (4, 4, 1, 8), {"strides": 2, "groups": 8}),
+    "depthwise stride 1": ((2, 5, 6, 8), (3, 3, 1, 8), {"groups": 8}),
+    "depth multiplier": ((2, 5, 6, 8), (3, 3, 1, 8), {"strides": 2, "groups": 4}),
+    "grouped": ((2, 5, 6, 16), (3, 3, 6, 16), {"strides": 2, "groups": 2}),
+    "grouped stride 1": ((2, 5, 6, 16), (3, 3, 6, 16), {"groups": 2}),
+    "circular": ((2, 5, 6, 8), (3, 4, 4, 8), {"strides": 2, "padding": "CIRCULAR"}),
+}
+
+
+def relative(a, b):
+    return float(jnp.abs(a - b).max() / jnp.maximum(jnp.abs(b).max(), 1e-30))
+
+
+def arrays(case, rng):
+    y_shape, kernel_shape, options = CASES[case]
+    options = dict(options)
+    options["feature_group_count"] = options.pop("groups", 1)
+    y, y_dot = (jnp.asarray(rng.normal(size=y_shape), jnp.float32) for _ in range(2))
+    kernel, kernel_dot = (
+        jnp.asarray(rng.normal(size=kernel_shape), jnp.float32) for _ in range(2)
+    )
+    return y, kernel, y_dot, kernel_dot, options
+
+
+def transforms(f, a, k, a_dot, k_dot):
+    """Every transform of a bilinear function that has its own rule."""
+
+    def energy(a, k):
+        return jnp.sum(jnp.sin(f(a, k)))
+
+    many, kernels = jnp.stack([a, a_dot]), jnp.stack([k, k_dot])
+    return {
+        "value": f(a, k),
+        "gradients": jax.grad(energy, (0, 1))(a, k),
+        "gradient of the image": jax.grad(energy)(a, k),
+        "gradient of the kernel": jax.grad(energy, 1)(a, k),
+        "jvp": jax.jvp(f, (a, k), (a_dot, k_dot)),
+        "second": jax.jvp(jax.grad(energy, (0, 1)), (a, k), (a_dot, k_dot)),
+        "reverse over reverse": jax.grad(
+            lambda a: jnp.sum(jax.grad(energy, 1)(a, k) ** 2)
+        )(a),
+        "vmap images": jax.vmap(f, (0, None))(many, k),
+        "vmap kernels": jax.vmap(f, (None, 0))(a, kernels),
+        "vmap both": jax.vmap(jax.grad(energy, (0, 1)))(many, kernels),
+        "transpose": jax.linear_transpose(lambda a: f(a, k), a)(f(a, k)),
+        "transpose in the kernel": jax.linear_transpose(lambda k: f(a, k), k)(f(a, k)),
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_transposed_conv_and_all_its_derivatives(case, rng):
+    y, kernel, y_dot, kernel_dot, options = arrays(case, rng)
+
+    def by(algorithm):
+        def f(y, k):
+            return conv_transpose(y, k, algorithm=algorithm, **options)
+
+        return jax.jit(lambda *a: transforms(f, *a))(y, kernel, y_dot, kernel_dot)
+
+    ours, reference = by("auto"), by("lhs_dilation")
+    for name, value in reference.items():
+        for a, b in zip(jax.tree.leaves(ours[name]), jax.tree.leaves(value)):
+            assert relative(a, b) < 64 * EPS, name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_conv_and_all_its_derivatives(case, rng):
+    y, kernel, y_dot, _, options = arrays(case, rng)
+    x, x_dot = (conv_transpose(a, kernel, **options) for a in (y, y_dot))
+
+    def ours(x, k):
+        return conv(x, k, **options)
+
+    def reference(x, k):
+        (value,) = jax.linear_transpose(
+            lambda y: conv_transpose(y, k, algorithm="lhs_dilation", **options), y
+        )(x)
+        return value
+
+    run = lambda f: jax.jit(lambda *a: transforms(f, *a))(  # noqa: E731
+        x / 8, kernel, x_dot / 8, kernel[::-1]
+    )
+    found, expected = run(ours), run(reference)
+    for name, value in expected.items():
+        for a, b in zip(jax.tree.leaves(found[name]), jax.tree.leaves(value)):
+            assert relative(a, b) < 128 * EPS, name
+
+
+def test_windows_beyond_the_cache_are_made_in_parts(rng):
+    y = jnp.asarray(rng.normal(size=(6, 40, 40, 16)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(5, 5, 16, 16)), jnp.float32)
+    axes = conv_transpose_axes((40, 40), (5, 5), strides=2)
+    assert problem(y, kernel, axes, 1).chunks == 6  # 15 MB, 4 MB at a time
+
+    def by(algorithm):
+        def f(y, k):
+            return conv_transpose(y, k, strides=2, algorithm=algorithm)
+
+        x, pull_back = jax.vjp(f, y, kernel)
+        return x, *pull_back(jnp.cos(x))
+
+    for a, b in zip(by("matmul"), by("lhs_dilation")):
+        assert relative(a, b) < 64 * EPS
+
+
+def asked(batch=128, size=14, channels=32, features=32, window=3, stride=2, groups=1):
+    axes = conv_transpose_axes((size,) * 2, (window,) * 2, strides=stride)
+    return Problem(batch, axes, groups, features // groups, channels // groups, 4)
+
+
+def test_every_platform_but_cpu_computes_the_stock_form():
+    forms = choose.forms(asked())
+    assert forms["default"] == STOCK != forms["cpu"]
+    assert choose.forms(asked(stride=1))["cpu"] == STOCK
+
+
+def compiled_text(function, *args):
+    text = jax.jit(function).lower(*args).compile().as_text()
+    kept = [line.split("metadata=")[0].strip(" ,") for line in text.splitlines()]
+    return [line for line in kept if line.startswith(("%", "ROOT", "ENTRY"))]
+
+
+def test_where_auto_takes_the_reference_the_program_is_the_same(rng):
+    y = jnp.asarray(rng.normal(size=(2, 8, 8, 4)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 4, 4)), jnp.float32)
+
+    def stock(y, k):
+        k = jnp.swapaxes(jnp.flip(k, (0, 1)), 2, 3)
+        return lax.conv_general_dilated(
+            y, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def gradients(f):
+        return jax.grad(lambda y, k: jnp.sum(f(y, k) ** 2), (0, 1))
+
+    ours = compiled_text(gradients(conv_transpose), y, kernel)
+    reference = compiled_text(
+        gradients(lambda y, k: conv_transpose(y, k, algorithm="lhs_dilation")),
+        y,
+        kernel,
+    )
+    assert ours == reference
+    count = [
+        sum("convolution(" in line for line in lines)
+        for lines in (ours, compiled_text(gradients(stock), y, kernel))
+    ]
+    assert count[0] == count[1] == 3
+
+
+def test_nothing_of_the_choice_is_left_in_the_program(rng):
+    y = jnp.ones((2, 8, 8, 4))
+    kernel = jnp.ones((3, 3, 4, 4))
+    f = jax.jit(jax.grad(lambda k: jnp.sum(conv_transpose(y, k, strides=2) ** 2)))
+    text = f.lower(kernel).compile().as_text()
+    assert "conditional" not in text and "platform_index" not in text
+
+
+def test_the_choice_is_the_same_on_every_call():
+    assert all(choose.forms(asked()) == choose.forms(asked()) for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    "problem, computation, name",
+    [
+        (asked(), "kernel_gradient", "matmul"),
+        (asked(size=32, features=1, window=9, stride=3), "conv", "lhs_dilation"),
+        (asked(groups=32), "conv_transpose", "shifts"),
+        (asked(batch=1, window=16, stride=8, size=32), "conv_transpose", "phases"),
+    ],
+)
+def test_what_the_cost_model_takes_on_cpu(problem, computation, name):
+    assert getattr(choose.forms(problem)["cpu"], computation) == name
+
+
+def test_accuracy_against_float64(rng):
+    y = rng.normal(size=(8, 12, 12, 64))
+    kernel = rng.normal(size=(4, 4, 32, 64))
+
+    def by(algorithm, dtype):
+        def f(y, k):
+            return conv_transpose(y, k, strides=2, algorithm=algorithm)
+
+        x, pull_back = jax.vjp(f, jnp.asarray(y, dtype), jnp.asarray(kernel, dtype))
+        gradients = pull_back(
+            jnp.cos(jnp.arange(x.size)).reshape(x.shape).astype(dtype)
+        )
+        return [np.asarray(a, np.float64) for a in (x, *gradients)]
+
+    with jax.enable_x64(True):
+        exact = by("lhs_dilation", "float64")
+    for dtype in ("float32", "bfloat16"):
+        stock, ours = by("lhs_dilation", dtype), by("auto", dtype)
+        for e, s, o in zip(exact, stock, ours):
+            assert np.linalg.norm(o - e) <= 2 * np.linalg.norm(s - e), dtype
+
+
+def test_stride_16_window_32_compiles_in_two_seconds():
+    y = jax.ShapeDtypeStruct((1, 8, 8, 4), jnp.float32)
+    kernel = jax.ShapeDtypeStruct((32, 32, 3, 4), jnp.float32)
+
+    def gradients(y, k):
+        f = lambda y, k: jnp.sum(conv_transpose(y, k, strides=16) ** 2)  # noqa: E731
+        return jax.grad(f, (0, 1))(y, k)
+
+    import time
+
+    lowered = jax.jit(gradients).lower(y, kernel)
+    start = time.perf_counter()
+    lowered.compile()
+    assert time.perf_counter() - start < 2
+
+
+# --- jdeconv tune -----------------------------------------------------------------
+
+
+@pytest.fixture
+def choices_file(tmp_path, monkeypatch):
+    file = tmp_path / "lowerings.json"
+    monkeypatch.setenv(tuned.VARIABLE, str(file))
+    return file
+
+
+def test_a_measured_choice_goes_first(choices_file):
+    p = asked()
+    choice = Forms("phases", "phases", "phases")
+    assert choose.forms(p)["cpu"] != choice
+    tuned.store("cpu", {p: choice})
+    assert choose.forms(p)["cpu"] == choice
+    assert choose.forms(p._replace(batch=64))["cpu"] != choice
+    other = asked(window=4)
+    tuned.store("cuda", {other: choice})
+    assert choose.forms(p)["cpu"] == choice, "what was there is kept"
+    assert choose.forms(other)["cuda"] == choice
+
+
+def test_a_broken_file_is_named(choices_file):
+    choices_file.write_text("{")
+    with pytest.raises(ValueError, match="lowerings.json.*delete it"):
+        choose.forms(asked())
+
+
+def test_an_unknown_lowering_in_the_file_is_named(choices_file):
+    tuned.store("cpu", {asked(): Forms("fastest", "phases", "matmul")})
+    with pytest.raises(ValueError, match="'fastest'.*lowerings.json"):
+        choose.forms(asked())
+
+
+def test_tune_measures_what_a_function_uses(choices_file, rng):
+    y = jnp.asarray(rng.normal(size=(2, 6, 6, 4)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 4, 4)), jnp.float32)
+
+    def function(y, k):
+        return conv(conv_transpose(y, k, strides=2), k)
+
+    problems = tune.problems_of(function, y, kernel)
+    assert len(problems) == 2 and not choose.listeners
+    reports = []
+    choices = tune.tune(problems, repeats=2, report=lambda *a: reports.append(a))
+    assert set(choices) == set(problems) and len(reports) == 2
+    for p in problems:
+        assert choose.forms(p)["cpu"] == choices[p]
+        assert set(reports[0][1]) == set(Forms._fields)
+    assert set(json.loads(choices_file.read_text())) == {"cpu"}
+    assert (
+        relative(
+            function(y, kernel),
+            conv(
+                conv_transpose(y, kernel, strides=2, algorithm="lhs_dilation"), kernel
+            ),
+        )
+        < 64 * EPS
+    )
+
+
+def test_the_reference_stays_unless_clearly_beaten():
+    near = {"lhs_dilation": 1.0, "matmul": 0.99}
+    clear = {"lhs_dilation": 1.0, "matmul": 0.5}
+    times = {"conv_transpose": near, "conv": clear, "kernel_gradient": near}
+    assert tune.fastest(times) == Forms("lhs_dilation", "matmul", "lhs_dilation")
+
+
+def test_every_lowering_is_offered_by_name():
+    assert set(lowering.ALGORITHMS) == {"auto", *lowering.LOWERINGS}
+    assert matmul.__doc__.startswith("Matmul")

@@ -1,5 +1,6 @@
 """`python -m benchmarks`: every benchmark that takes minutes, one after the other."""
 
-from benchmarks import loop
+from benchmarks import conv_transpose, loop
 
 loop.main([])
+conv_transpose.main([])

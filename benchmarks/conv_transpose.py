@@ -13,8 +13,10 @@ benchmarks/records/conv_transpose-DEVICE-jaxVERSION.json, the tables of docs/spe
 import argparse
 import json
 import math
+import os
 import pathlib
 import re
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -104,6 +106,7 @@ class Candidate(NamedTuple):
     forward: Callable[[], object]
     both: Callable[[], tuple]
     to_ours: Callable[[tuple], tuple[np.ndarray, ...]]
+    compile: Callable[[], dict] | None = None  # what compiling `both` takes
 
 
 def _jax_candidate(apply, y, kernel, x_bar, to_ours=None) -> Candidate:
@@ -114,11 +117,20 @@ def _jax_candidate(apply, y, kernel, x_bar, to_ours=None) -> Candidate:
         x, pull_back = jax.vjp(apply, y, kernel)
         return (x, *pull_back(x_bar))
 
+    def compile() -> dict:
+        lowered = both.lower(y, kernel, x_bar)
+        start = time.perf_counter()
+        compiled = lowered.compile()
+        seconds = time.perf_counter() - start
+        temporary = compiled.memory_analysis().temp_size_in_bytes
+        return {"compile_s": seconds, "temporary_mb": temporary / 2**20}
+
     same = lambda arrays: tuple(map(np.asarray, arrays))  # noqa: E731
     return Candidate(
         lambda: jax.block_until_ready(forward(y, kernel)),
         lambda: jax.block_until_ready(both(y, kernel, x_bar)),
         to_ours or same,
+        compile,
     )
 
 
@@ -280,8 +292,6 @@ def _torch(s: Shape, y, kernel, x_bar) -> Candidate | None:
 
 def len_cores() -> int:
     """Cores this process may use."""
-    import os
-
     return len(os.sched_getaffinity(0))
 
 
@@ -292,6 +302,9 @@ CANDIDATES = {
     "equinox": _equinox,
     "PyTorch": _torch,
 }
+
+
+OURS_AND_LAX = ("jdeconv", "lax")
 
 
 def arrays(s: Shape):
@@ -325,11 +338,6 @@ def check_equal(made: dict[str, Candidate]) -> dict[str, float]:
     return gaps
 
 
-def memory(candidate_apply) -> int:
-    """Peak bytes of temporaries, by XLA's own account."""
-    return candidate_apply.memory_analysis().temp_size_in_bytes
-
-
 def bench(s: Shape, turns: int) -> dict:
     """One shape: times, gaps and the forms that auto took."""
     y, kernel, x_bar = arrays(s)
@@ -346,6 +354,9 @@ def bench(s: Shape, turns: int) -> dict:
         "forward": {n: timing.summary(t) for n, t in forward.items()},
         "both": {n: timing.summary(t) for n, t in both.items()},
         "gap_to_lax": gaps,
+        "compiled": {
+            n: c.compile() for n, c in made.items() if c.compile and n in OURS_AND_LAX
+        },
         "forms": forms.get(platform, forms["default"])._asdict(),
         "gflops_forward": s.flops / 1e9,
     }

@@ -7,16 +7,18 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-PATIENCE_S = 20.0  # for one candidate; beyond it a slow one gets fewer turns
+PATIENCE_S = 5.0  # for one candidate: a slow one gets fewer turns
 SHORT_S = 0.3
+WARM_S = 0.03
 
 
 def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[float]]:
     """Seconds of each call; the candidates take turns, so drift hits all alike.
 
     A call that takes long gets at least 3 turns, and no more than `PATIENCE_S` allows.
-    Each call must wait for its own result. A short call is made twice, and the second
-    one counts: threads of the library before it may still be spinning on a core.
+    Each call must wait for its own result. A short call is repeated untimed for
+    `WARM_S` before the one that counts, as in a training loop: threads of the library
+    before it may still be spinning on a core, and the caches are its predecessor's.
     """
     least: dict[str, float] = {}
     for name, run in runs.items():
@@ -30,8 +32,9 @@ def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[floa
             if turn >= 3 and turn * least[name] > PATIENCE_S:
                 continue
             if least[name] < SHORT_S:
-                time.sleep(0.005)
-                run()
+                warm = time.perf_counter()
+                while time.perf_counter() - warm < WARM_S:
+                    run()
             start = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - start)

@@ -58,6 +58,8 @@ _DOT = 175.0
 _DOT_KERNEL_GRADIENT = 130.0
 _CONV = 160.0  # of stride 1
 _CONV_KERNEL_GRADIENT = {1: 140.0, 2: 40.0, 3: 20.0}  # by the number of axes
+_DILATED_CONV = 450.0  # of a small image, products with inserted zeros counted
+_SMALL = 4 << 20  # bytes of x up to which that holds; a large one takes 4 times as long
 _CACHED = 25.0
 _FRESH = 3.7  # memory that the allocator returns to the system after each run
 _KEPT = 32 << 20  # bytes: blocks up to this size it keeps (glibc)
@@ -78,6 +80,10 @@ def _on_cpu(p: Problem) -> Forms:
     value = {"phases": _phases(p, _CONV)}
     image = {REFERENCE: _strided_conv(p)}
     gradient = {"phases": _phases(p, _CONV_KERNEL_GRADIENT.get(len(p.axes), 20.0))}
+    if p.x_bytes <= _SMALL and not deep:
+        zeros = math.prod(a.stride for a in p.axes)
+        rate = _DILATED_CONV * _narrow(p.group_in)
+        value[REFERENCE] = p.multiply_adds * zeros / rate
     if not strided:
         image = {"phases": _phases(p, _CONV)}
     if p.pieces <= _MOST_PIECES:

@@ -1,0 +1,55 @@
+"""The speed benchmark: what it compares is equal, and it says so when it is not."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks import conv_transpose, timing
+from benchmarks.conv_transpose import Candidate, Shape
+
+TINY = {
+    "strided": Shape(2, (5, 4), 6, 4, 3, 2, 1, 1),
+    "grouped": Shape(2, (5, 4), 6, 4, 4, 2, 1, 0, 2),
+    "1-D": Shape(2, (9,), 3, 2, 5, 3, 1),
+}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_all_candidates_compute_the_same(name):
+    cell = conv_transpose.bench(TINY[name], turns=2)
+    assert {"jdeconv", "lax"} <= set(cell["both"])
+    assert ("flax.nnx" in cell["both"]) == (name != "grouped")
+    assert max(cell["gap_to_lax"].values()) < 1e-5
+    assert cell["both"]["jdeconv"]["median_ms"] > 0
+    record = {"shapes": {name: cell}, "limits": {"matmul_gflops": 100.0}}
+    assert f"| {name} |" in conv_transpose.table(record)
+
+
+def test_a_candidate_that_computes_something_else_is_refused():
+    arrays = conv_transpose.arrays(TINY["strided"])
+    made = {"lax": conv_transpose.CANDIDATES["lax"](TINY["strided"], *arrays)}
+    result = made["lax"].both()
+    wrong = tuple(np.asarray(a) * 1.001 for a in result)
+    made["other"] = Candidate(lambda: None, lambda: wrong, lambda arrays: arrays)
+    with pytest.raises(RuntimeError, match="other differs from lax"):
+        conv_transpose.check_equal(made)
+
+
+def test_candidates_take_turns_and_slow_ones_fewer(monkeypatch):
+    calls = []
+    monkeypatch.setattr(timing, "PATIENCE_S", 0.0)
+    runs = {name: (lambda name=name: calls.append(name)) for name in "ab"}
+    times = timing.alternate(runs, turns=5)
+    assert [len(t) for t in times.values()] == [3, 3]
+    summary = timing.summary([0.001, 0.002, 0.003])
+    assert math.isclose(summary["median_ms"], 2.0) and summary["runs"] == 3
+
+
+def test_the_page_holds_the_tables_of_the_records():
+    page = (conv_transpose.ROOT / "docs" / "speed.md").read_text()
+    files = sorted(conv_transpose.RECORDS.glob("conv_transpose-*.json"))
+    assert files
+    for file in files:
+        assert conv_transpose.table(json.loads(file.read_text())) in page, file.name

@@ -42,7 +42,7 @@ def geometries(padding, rng, count):
 
 @pytest.mark.parametrize("padding", MODES, ids=str)
 def test_every_lowering_is_the_linear_transpose(padding, rng):
-    cases = geometries(padding, rng, 12)
+    cases = geometries(padding, rng, 8)
     arrays = [
         tuple(jnp.asarray(rng.normal(size=s), jnp.float32) for s in case[:3])
         for case in cases

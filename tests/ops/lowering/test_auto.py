@@ -90,7 +90,14 @@ def test_transposed_conv_and_all_its_derivatives(case, rng):
             assert relative(a, b) < 64 * EPS, name
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("disjoint windows", "1-D", "3-D", "depthwise", "grouped")
+CONV_CASES = [
+    case if case in QUICK else pytest.param(case, marks=pytest.mark.slow)
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", CONV_CASES)
 def test_conv_and_all_its_derivatives(case, rng):
     y, kernel, y_dot, _, options = arrays(case, rng)
     x, x_dot = (conv_transpose(a, kernel, **options) for a in (y, y_dot))

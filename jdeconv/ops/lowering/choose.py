@@ -68,10 +68,10 @@ _MOST_PIECES = 64  # each is an operation to compile
 
 def _on_cpu(p: Problem) -> Forms:
     strided = any(a.stride > 1 for a in p.axes)
-    if p.group_in * p.group_out <= 4 and math.prod(p.blocks) <= _MOST_PIECES:
+    narrow = p.group_in == 1 and p.group_out <= 4
+    if narrow and (p.groups > 1 or not strided) and p.pieces <= _MOST_PIECES:
         # Depthwise, or a blur of a grey image: nothing to multiply as matrices.
-        by_pass = "shifts" if p.groups > 1 else "matmul"
-        return Forms("shifts", "shifts", by_pass if strided else REFERENCE)
+        return Forms("shifts", "shifts", "shifts" if strided else REFERENCE)
     if p.groups > 1:
         return _grouped_on_cpu(p, strided)
     deep = len(p.axes) > 2  # the library's 3-D convolutions are slow at every stride

@@ -20,7 +20,15 @@ from jax import Array, lax
 from jax.custom_derivatives import SymbolicZero
 
 from jdeconv.ops.geometry import Axis
-from jdeconv.ops.lowering import choose, direct, lhs_dilation, matmul, phases, shifts
+from jdeconv.ops.lowering import (
+    choose,
+    direct,
+    lhs_dilation,
+    matmul,
+    phases,
+    planes,
+    shifts,
+)
 from jdeconv.ops.lowering.choose import REFERENCE, STOCK, Forms
 from jdeconv.ops.lowering.problem import problem
 
@@ -29,10 +37,38 @@ LOWERINGS = {
     "phases": phases.lower,
     "matmul": matmul.lower,
     "shifts": shifts.lower,
+    "planes": planes.lower,
 }
 ALGORITHMS = ("auto", *LOWERINGS)
 
 _Bilinear = Callable[[Array, Array], Array]
+
+
+def conv_transpose_by(
+    name: str, axes: tuple[Axis, ...], groups: int, **numerics
+) -> _Bilinear:
+    """(y, kernel) -> x by the named lowering."""
+    return lambda y, kernel: LOWERINGS[name](y, kernel, axes, groups, **numerics)
+
+
+def conv_by(name: str, axes: tuple[Axis, ...], groups: int, **numerics) -> _Bilinear:
+    """(x, kernel) -> y as lax has it, or by the linear transpose of a lowering."""
+    if name == REFERENCE:
+        return lambda x, kernel: direct.conv(x, kernel, axes, groups, **numerics)
+    lower = LOWERINGS[name]
+    if name == "matmul":
+        lower = functools.partial(matmul.lower, transposed=True)
+
+    def conv(x: Array, kernel: Array) -> Array:
+        y = jax.ShapeDtypeStruct(
+            (x.shape[0], *(a.output_size for a in axes), kernel.shape[-1]), x.dtype
+        )
+        transpose = jax.linear_transpose(
+            lambda y: lower(y, kernel, axes, groups, **numerics), y
+        )
+        return transpose(x)[0]
+
+    return conv
 
 
 def conv_transpose(
@@ -55,7 +91,7 @@ def conv_transpose(
         )
 
     def by(name: str) -> _Bilinear:
-        return lambda y, k: LOWERINGS[name](y, k, axes, groups, **numerics)
+        return conv_transpose_by(name, axes, groups, **numerics)
 
     if algorithm != "auto":
         return by(algorithm)(y, kernel)
@@ -79,12 +115,10 @@ def conv(
     """Computes the forward conv `[batch, *n, in] -> [batch, *o, out]`."""
 
     def by(name: str) -> _Bilinear:
-        if name == REFERENCE:
-            return lambda x, k: direct.conv(x, k, axes, groups, **numerics)
-        return lambda x, k: _transposed(LOWERINGS[name], x, k, axes, groups, numerics)
+        return conv_by(name, axes, groups, **numerics)
 
     result_type = numerics.get("preferred_element_type") or x.dtype
-    forms = choose.forms(problem(x, kernel, axes, groups))
+    forms = choose.forms(problem(x, kernel, axes, groups, forward=True))
     if result_type != x.dtype or all(f == STOCK for f in forms.values()):
         return by(REFERENCE)(x, kernel)
     return _bilinear(
@@ -92,17 +126,6 @@ def conv(
         _per_platform(forms, lambda f: by(f.conv_transpose)),
         _per_platform(forms, lambda f: by(f.kernel_gradient)),
     )(x, kernel)
-
-
-def _transposed(lower, x, kernel, axes, groups, numerics) -> Array:
-    """The forward conv as the linear transpose of a lowering."""
-    y = jax.ShapeDtypeStruct(
-        (x.shape[0], *(a.output_size for a in axes), kernel.shape[-1]), x.dtype
-    )
-    transpose = jax.linear_transpose(
-        lambda y: lower(y, kernel, axes, groups, **numerics), y
-    )
-    return transpose(x)[0]
 
 
 def _per_platform(

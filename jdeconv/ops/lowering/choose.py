@@ -21,7 +21,7 @@ from jdeconv.ops.lowering import tuned
 from jdeconv.ops.lowering.problem import Problem
 
 REFERENCE = "lhs_dilation"
-NAMES = (REFERENCE, "phases", "matmul", "shifts")
+NAMES = (REFERENCE, "phases", "matmul", "shifts", "planes")
 
 
 class Forms(NamedTuple):
@@ -58,7 +58,9 @@ _DOT = 175.0
 _DOT_KERNEL_GRADIENT = 130.0
 _CONV = 160.0  # of stride 1
 _CONV_KERNEL_GRADIENT = {1: 140.0, 2: 40.0, 3: 20.0}  # by the number of axes
+_DEEP_CONV = 16.0  # over three axes, at any stride
 _DILATED_CONV = 450.0  # of a small image, products with inserted zeros counted
+_THIN = 4  # channels of an image whose windows are hardly larger than its neighbours
 _SMALL = 4 << 20  # bytes of x up to which that holds; a large one takes 4 times as long
 _CACHED = 25.0
 _FRESH = 3.7  # memory that the allocator returns to the system after each run
@@ -76,8 +78,9 @@ def _on_cpu(p: Problem) -> Forms:
         return _grouped_on_cpu(p, strided)
     deep = len(p.axes) > 2  # the library's 3-D convolutions are slow at every stride
     if not strided and not deep:
-        return STOCK
-    value = {"phases": _phases(p, _CONV)}
+        return _plain_on_cpu(p)
+    conv_rate = _DEEP_CONV if deep else _CONV
+    value = {"phases": _phases(p, conv_rate)}
     image = {REFERENCE: _strided_conv(p)}
     gradient = {"phases": _phases(p, _CONV_KERNEL_GRADIENT.get(len(p.axes), 20.0))}
     if p.x_bytes <= _SMALL and not deep:
@@ -85,12 +88,41 @@ def _on_cpu(p: Problem) -> Forms:
         rate = _DILATED_CONV * _narrow(p.group_in)
         value[REFERENCE] = p.multiply_adds * zeros / rate
     if not strided:
-        image = {"phases": _phases(p, _CONV)}
+        image = {"phases": _phases(p, conv_rate)}
     if p.pieces <= _MOST_PIECES:
-        value["matmul"] = _matmul(p, _DOT, 2.0)
-        image["matmul"] = _matmul(p, _DOT, 2.5)
-        gradient["matmul"] = _matmul(p, _DOT_KERNEL_GRADIENT, 2.5)
+        # Pieces of a window over three axes are added entry by entry.
+        slow = 3.0 if deep and p.pieces > 1 else 1.0
+        value["matmul"] = _matmul(p, _DOT, 2.0 * slow)
+        image["matmul"] = _matmul(p, _DOT, 2.5 * slow)
+        gradient["matmul"] = _matmul(p, _DOT_KERNEL_GRADIENT, 2.5 * slow)
+    if deep:
+        value["planes"] = image["planes"] = _planes(p, _CONV, _DOT)
+        gradient["planes"] = _planes(p, _CONV_KERNEL_GRADIENT[2], _DOT_KERNEL_GRADIENT)
     return Forms(*(min(c, key=c.__getitem__) for c in (value, image, gradient)))
+
+
+def _plain_on_cpu(p: Problem) -> Forms:
+    """Stride 1: the library's own ground, but for thin images and kernel gradients."""
+    if p.taps == 1:
+        return Forms("matmul", "matmul", "matmul")
+    if p.pieces > _MOST_PIECES:
+        return STOCK
+    thin, wide = sorted((p.group_in, p.group_out))
+    cotangent = p.group_out if p.forward else p.group_in
+    if thin <= _THIN:
+        gradient = cotangent <= _THIN
+    elif p.taps > 9 or p.x_bytes + p.y_bytes > _KEPT // 4:
+        gradient = False
+    else:
+        # Convolutions over windows as large as an image; jax 0.11 made them faster.
+        gradient = wide >= 128 and thin >= 64
+        if jax.__version_info__ < (0, 11):
+            gradient |= wide >= 64 or (thin >= 16 and p.x_bytes <= _SMALL)
+    return Forms(
+        "matmul" if p.group_in <= _THIN else REFERENCE,
+        "matmul" if p.group_out <= _THIN else REFERENCE,
+        "matmul" if gradient else REFERENCE,
+    )
 
 
 def _grouped_on_cpu(p: Problem, strided: bool) -> Forms:
@@ -104,7 +136,7 @@ def _strided_conv(p: Problem) -> float:
     """Cost of the forward conv as it is. jax 0.11 took another library for it."""
     rate = 100.0 if jax.__version_info__ < (0, 11) else 190.0
     if len(p.axes) > 2:
-        return p.multiply_adds / 16.0
+        return p.multiply_adds / _DEEP_CONV
     return p.multiply_adds / (rate * _narrow(p.group_out))
 
 
@@ -115,9 +147,11 @@ def _narrow(channels: int) -> float:
 
 def _matmul(p: Problem, rate: float, passes: float) -> float:
     """Cost of `matmul`, ns: the products, and the passes over the windows."""
+    if p.from_y:
+        p = p.mirrored
     products = p.multiply_adds * p.window_taps / p.taps / rate
     windows = passes * p.windows_bytes / _CACHED
-    if 2 * p.windows_bytes / p.chunks > _KEPT:
+    if 2 * p.bytes_at_once > _KEPT:
         windows += 2 * p.windows_bytes / _FRESH
     return products + windows
 
@@ -130,3 +164,16 @@ def _phases(p: Problem, rate: float) -> float:
     outputs = math.prod(a.stride for a in p.axes) * p.group_in
     products = p.batch * sites * math.prod(p.blocks) * outputs * p.group_out
     return products / (rate * _narrow(outputs)) + 3 * p.x_bytes / _CACHED
+
+
+def _planes(p: Problem, conv_rate: float, dot_rate: float) -> float:
+    """Cost of `planes`, ns: the planes, and the passes over them."""
+    axis, rest = p.axes[0], p.axes[1:]
+    plane = p._replace(
+        batch=p.batch * axis.output_size, axes=rest, group_in=p.group_in * axis.window
+    )
+    if any(a.stride > 1 for a in rest):
+        cost = _matmul(plane, dot_rate, 2.0)
+    else:
+        cost = p.multiply_adds / (conv_rate * _narrow(plane.group_in))
+    return cost + 3 * plane.x_bytes / _CACHED

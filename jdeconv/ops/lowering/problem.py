@@ -20,6 +20,7 @@ class Problem(NamedTuple):
     group_in: int
     group_out: int
     itemsize: int
+    forward: bool = False  # asked for conv(x, kernel), not T(y, kernel)
 
     @property
     def multiply_adds(self) -> int:
@@ -52,7 +53,33 @@ class Problem(NamedTuple):
         sizes = math.prod(a.input_size for a in self.axes)
         return self.batch * sizes * self.group_in * self.groups * self.itemsize
 
+    @property
+    def y_bytes(self) -> int:
+        """Size of y."""
+        return self.sites * self.group_out * self.groups * self.itemsize
+
+    @property
+    def mirrored(self) -> "Problem":
+        """The same computation at stride 1 as a forward conv, by the turned kernel."""
+        axes = tuple(
+            a._replace(
+                low=a.span - 1 - a.low,
+                high=a.span - 1 - a.high,
+                input_size=a.output_size,
+                output_size=a.input_size,
+            )
+            for a in self.axes
+        )
+        return self._replace(
+            axes=axes, group_in=self.group_out, group_out=self.group_in
+        )
+
     # How `matmul` cuts its windows.
+
+    @property
+    def from_y(self) -> bool:
+        """Whether windows are cut of y: at stride 1 of either, so of the thinner."""
+        return self.group_out < self.group_in and all(a.stride == 1 for a in self.axes)
 
     @property
     def cuts_blocks(self) -> bool:
@@ -77,24 +104,73 @@ class Problem(NamedTuple):
         return self.sites * self.window_taps * self.group_in * self.itemsize
 
     @property
-    def chunks(self) -> int:
-        """Parts of the batch whose windows fit the cache: a divisor of the batch."""
+    def parts(self) -> int:
+        """That the windows must be made in to fit the cache."""
         # Windows that do not overlap are x itself: nothing is held but the result.
         room = _CHUNK_BYTES * (4 if math.prod(self.blocks) == 1 else 1)
-        wanted = -(-self.windows_bytes // room)
-        if wanted <= 2 or self.batch <= 1:
+        parts = -(-self.windows_bytes // room)
+        return parts if parts > 2 else 1
+
+    @property
+    def chunks(self) -> int:
+        """Parts of the batch: a divisor of it."""
+        if self.parts == 1:
             return 1
-        divisors = (n for n in range(wanted, self.batch) if self.batch % n == 0)
+        divisors = (n for n in range(self.parts, self.batch) if self.batch % n == 0)
         return next(divisors, self.batch)
 
+    @property
+    def slabs(self) -> int:
+        """That each image is cut into along its first axis, where one is too large."""
+        per_image = -(-self.parts // self.batch)
+        if per_image <= 2:
+            return 1
+        # Neighbours share entries of y: the windows of these are made twice.
+        most = self.axes[0].output_size // (4 * self.blocks[0])
+        return max(1, min(per_image, most))
 
-def problem(y: Array, kernel: Array, axes: tuple[Axis, ...], groups: int) -> Problem:
-    """The problem of T(y, kernel); of y the batch and dtype alone are looked at."""
+    @property
+    def bytes_at_once(self) -> int:
+        """Windows in memory at the same time."""
+        cut = self.of_slabs() if self.slabs > 1 else self
+        return cut.windows_bytes // cut.chunks
+
+    def of_slabs(self) -> "Problem":
+        """The problem whose batch are the slabs.
+
+        A slab is some blocks of x, and all entries of y that reach them.
+        """
+        a = self.axes[0]
+        blocks = -(-a.input_size // (a.stride * self.slabs))
+        # Entry j reaches from j s - lo to j s - lo + span - 1.
+        first = -((a.span - 1 - a.low) // a.stride)
+        last = (blocks * a.stride - 1 + a.low) // a.stride
+        low, size = a.low - first * a.stride, blocks * a.stride
+        slab = a._replace(
+            low=low,
+            high=(last - first) * a.stride + a.span - low - size,
+            input_size=size,
+            output_size=last - first + 1,
+        )
+        axes = (slab, *self.axes[1:])
+        return self._replace(batch=self.batch * self.slabs, axes=axes)
+
+
+def problem(
+    image: Array,
+    kernel: Array,
+    axes: tuple[Axis, ...],
+    groups: int,
+    *,
+    forward: bool = False,
+) -> Problem:
+    """Of T(image, kernel), or of conv; of the image, batch and dtype are looked at."""
     return Problem(
-        batch=y.shape[0],
+        batch=image.shape[0],
         axes=axes,
         groups=groups,
         group_in=kernel.shape[-2],
         group_out=kernel.shape[-1] // groups,
-        itemsize=y.dtype.itemsize,
+        itemsize=image.dtype.itemsize,
+        forward=forward,
     )

@@ -49,6 +49,8 @@ def applicable(p: Problem) -> list[str]:
         names.append("matmul")
     if p.group_out * math.prod(p.blocks) <= 64 and p.group_in * p.group_out <= 16:
         names.append("shifts")
+    if len(p.axes) > 2:
+        names.append("planes")
     return names
 
 
@@ -82,20 +84,29 @@ def measure(p: Problem, repeats: int = 9) -> dict[str, dict[str, float]]:
 def _compiled(
     computation: str, name: str, p: Problem, x: Array, y: Array, kernel: Array
 ) -> Callable[[], Array]:
-    lower = lowering.LOWERINGS[name]
+    transposed = lowering.conv_transpose_by(name, p.axes, p.groups)
+    forward = lowering.conv_by(name, p.axes, p.groups)
 
-    def in_y(kernel):
-        return lambda y: lower(y, kernel, p.axes, p.groups)
+    def transpose(linear: Callable, at: Array, cotangent: Array) -> Array:
+        return jax.linear_transpose(linear, at)(cotangent)[0]
 
-    def in_kernel(y):
-        return lambda kernel: lower(y, kernel, p.axes, p.groups)
-
+    # In training one image's gradient is the transpose of the other's computation.
     functions = {
-        "conv_transpose": lambda x, y, k: in_y(k)(y),
-        "conv": lambda x, y, k: jax.linear_transpose(in_y(k), y)(x)[0],
-        "kernel_gradient": lambda x, y, k: jax.linear_transpose(in_kernel(y), k)(x)[0],
+        (False, "conv_transpose"): lambda x, y, k: transposed(y, k),
+        (False, "conv"): lambda x, y, k: transpose(lambda y: transposed(y, k), y, x),
+        (False, "kernel_gradient"): lambda x, y, k: transpose(
+            lambda k: transposed(y, k), k, x
+        ),
+        (True, "conv_transpose"): lambda x, y, k: transpose(
+            lambda x: forward(x, k), x, y
+        ),
+        (True, "conv"): lambda x, y, k: forward(x, k),
+        (True, "kernel_gradient"): lambda x, y, k: transpose(
+            lambda k: forward(x, k), k, y
+        ),
     }
-    compiled = jax.jit(functions[computation]).lower(x, y, kernel).compile()
+    function = functions[p.forward, computation]
+    compiled = jax.jit(function).lower(x, y, kernel).compile()
     return lambda: jax.block_until_ready(compiled(x, y, kernel))
 
 

@@ -35,7 +35,7 @@ def key(problem: Problem) -> str:
     )
     return (
         f"{problem.batch}x[{axes}] {problem.group_in}<{problem.group_out} "
-        f"g{problem.groups} b{problem.itemsize}"
+        f"g{problem.groups} b{problem.itemsize}{' conv' if problem.forward else ''}"
     )
 
 

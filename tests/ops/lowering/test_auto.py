@@ -1,6 +1,7 @@
 """`auto`: three lowerings under one function, the cost model, and the tuned file."""
 
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +10,8 @@ import pytest
 from jax import lax
 
 from jdeconv.ops import conv, conv_transpose, lowering
-from jdeconv.ops.geometry import conv_transpose_axes
-from jdeconv.ops.lowering import choose, matmul, tune, tuned
+from jdeconv.ops.geometry import conv_axes, conv_transpose_axes
+from jdeconv.ops.lowering import choose, conv_by, conv_transpose_by, matmul, tune, tuned
 from jdeconv.ops.lowering.choose import STOCK, Forms
 from jdeconv.ops.lowering.problem import Problem, problem
 
@@ -137,6 +138,61 @@ def test_windows_beyond_the_cache_are_made_in_parts(rng):
         assert relative(a, b) < 64 * EPS
 
 
+def random_layer(rng):
+    """Axes, groups and arrays of a layer of one to three axes; the first is long."""
+    num_axes = int(rng.integers(1, 4))
+    sizes = (int(rng.integers(20, 40)), *map(int, rng.integers(9, 12, num_axes - 1)))
+    window, dilation = rng.integers(1, 5, num_axes), rng.integers(1, 3, num_axes)
+    strides = rng.integers(1, 4, num_axes) if rng.random() < 0.5 else 1
+    axes = conv_axes(
+        sizes,
+        tuple(map(int, window)),
+        strides=1 if isinstance(strides, int) else tuple(map(int, strides)),
+        padding=[tuple(map(int, pair)) for pair in rng.integers(0, 5, (num_axes, 2))],
+        kernel_dilation=tuple(map(int, dilation)),
+    )
+    groups, batch = int(rng.integers(1, 3)), int(rng.integers(1, 3))
+    group_in, out = int(rng.integers(1, 4)), groups * int(rng.integers(1, 4))
+    shapes = [
+        (batch, *(a.output_size for a in axes), out),
+        (batch, *sizes, group_in * groups),
+        (*map(int, window), group_in, out),
+    ]
+    arrays = [jnp.asarray(rng.standard_normal(s), jnp.float32) for s in shapes]
+    return axes, groups, arrays
+
+
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_images_beyond_the_cache_are_cut_into_slabs(seed, monkeypatch):
+    monkeypatch.setattr(sys.modules[Problem.__module__], "_CHUNK_BYTES", 1500)
+    rng, cut = np.random.default_rng(seed), 0
+    for _ in range(4):
+        axes, groups, (y, x, kernel) = random_layer(rng)
+        asked = problem(y, kernel, axes, groups)
+        cut += (asked.mirrored if asked.from_y else asked).slabs > 1
+
+        @jax.jit
+        def results(y, x, kernel, axes=axes, groups=groups):
+            found = {}
+            for name in ("lhs_dilation", "matmul", "planes"):
+                down, up = (
+                    by(name, axes, groups) for by in (conv_by, conv_transpose_by)
+                )
+                value, pull_back = jax.vjp(up, y, kernel)
+                image, pull_up = jax.vjp(down, x, kernel)
+                found[name] = value, *pull_back(x), image, *pull_up(y)
+            return found
+
+        found = results(y, x, kernel)
+        for name in ("matmul", "planes"):
+            for a, b in zip(found[name], found["lhs_dilation"], strict=True):
+                assert relative(a, b) < 1e-5, (name, axes)
+    assert cut > 0
+
+
 def asked(batch=128, size=14, channels=32, features=32, window=3, stride=2, groups=1):
     axes = conv_transpose_axes((size,) * 2, (window,) * 2, strides=stride)
     return Problem(batch, axes, groups, features // groups, channels // groups, 4)
@@ -145,7 +201,7 @@ def asked(batch=128, size=14, channels=32, features=32, window=3, stride=2, grou
 def test_every_platform_but_cpu_computes_the_stock_form():
     forms = choose.forms(asked())
     assert forms["default"] == STOCK != forms["cpu"]
-    assert choose.forms(asked(stride=1))["cpu"] == STOCK
+    assert choose.forms(asked(stride=1, size=64))["cpu"] == STOCK
 
 
 def compiled_text(function, *args):
@@ -155,8 +211,8 @@ def compiled_text(function, *args):
 
 
 def test_where_auto_takes_the_reference_the_program_is_the_same(rng):
-    y = jnp.asarray(rng.normal(size=(2, 8, 8, 4)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(3, 3, 4, 4)), jnp.float32)
+    y = jnp.asarray(rng.normal(size=(2, 8, 8, 8)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 8, 8)), jnp.float32)
 
     def stock(y, k):
         k = jnp.swapaxes(jnp.flip(k, (0, 1)), 2, 3)
@@ -199,6 +255,10 @@ def test_the_choice_is_the_same_on_every_call():
         (asked(), "kernel_gradient", "matmul"),
         (asked(size=32, features=1, window=9, stride=3), "conv", "lhs_dilation"),
         (asked(groups=32), "conv_transpose", "shifts"),
+        (asked(stride=1, features=1), "kernel_gradient", "matmul"),
+        (asked(stride=1, features=1), "conv", "lhs_dilation"),
+        (asked(stride=1, channels=1), "kernel_gradient", "lhs_dilation"),
+        (asked(stride=1, channels=1)._replace(forward=True), "conv", "matmul"),
         (asked(batch=1, window=16, stride=8, size=32), "conv_transpose", "phases"),
     ],
 )

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import conv_transpose, timing
+from benchmarks import conv_transpose, networks, timing
 from benchmarks.conv_transpose import Candidate, Shape
 
 TINY = {
@@ -47,9 +47,44 @@ def test_candidates_take_turns_and_slow_ones_fewer(monkeypatch):
     assert math.isclose(summary["median_ms"], 2.0) and summary["runs"] == 3
 
 
+def small(name, batch, inputs, targets):
+    return networks.NETWORKS[name]._replace(batch=batch, inputs=inputs, targets=targets)
+
+
+@pytest.mark.parametrize(
+    "name, network",
+    [
+        ("fsrcnn", small("fsrcnn", 2, (6, 6, 1), (18, 18, 1))),
+        pytest.param(
+            "dcgan",
+            small("dcgan", 4, (1, 1, 100), (64, 64, 3)),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "unet", small("unet", 2, (16, 16, 1), (16, 16, 1)), marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_every_library_trains_the_same_network(name, network, monkeypatch):
+    monkeypatch.setitem(networks.NETWORKS, name, network)
+    cell = networks.bench(name, turns=1)
+    assert {"jdeconv", "flax.nnx"} <= set(cell["step"])
+    assert f"| {name}, {network.batch} |" in networks.table({"networks": {name: cell}})
+
+
+def test_a_network_that_learns_otherwise_is_refused():
+    losses = iter([1.0, 0.5, 0.4])
+    others = iter([1.0, 0.6, 0.4])
+    made = {"jdeconv": lambda: [next(losses)], "other": lambda: [next(others)]}
+    with pytest.raises(RuntimeError, match="other differs from jdeconv"):
+        networks.check_equal("made up", made)
+
+
 def test_the_page_holds_the_tables_of_the_records():
     page = (conv_transpose.ROOT / "docs" / "speed.md").read_text()
-    files = sorted(conv_transpose.RECORDS.glob("conv_transpose-*.json"))
-    assert files
-    for file in files:
-        assert conv_transpose.table(json.loads(file.read_text())) in page, file.name
+    for benchmark in (conv_transpose, networks):
+        name = benchmark.__name__.rpartition(".")[2]
+        files = sorted(conv_transpose.RECORDS.glob(f"{name}-*.json"))
+        assert files
+        for file in files:
+            assert benchmark.table(json.loads(file.read_text())) in page, file.name

@@ -123,7 +123,7 @@ class Problem(NamedTuple):
     def slabs(self) -> int:
         """That each image is cut into along its first axis, where one is too large."""
         per_image = -(-self.parts // self.batch)
-        if per_image <= 2:
+        if per_image <= 8:  # what the allocator keeps between runs
             return 1
         # Neighbours share entries of y: the windows of these are made twice.
         most = self.axes[0].output_size // (4 * self.blocks[0])

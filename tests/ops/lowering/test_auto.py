@@ -167,7 +167,7 @@ SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4)
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_images_beyond_the_cache_are_cut_into_slabs(seed, monkeypatch):
-    monkeypatch.setattr(sys.modules[Problem.__module__], "_CHUNK_BYTES", 1500)
+    monkeypatch.setattr(sys.modules[Problem.__module__], "_CHUNK_BYTES", 300)
     rng, cut = np.random.default_rng(seed), 0
     for _ in range(4):
         axes, groups, (y, x, kernel) = random_layer(rng)

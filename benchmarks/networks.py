@@ -1,0 +1,514 @@
+"""Training steps of whole networks: jdeconv layers, plain flax.nnx, PyTorch.
+
+    python -m benchmarks.networks [--networks autoencoder,dcgan,unet,fsrcnn] [--turns 9]
+                                  [--write]
+
+A step is forward, loss, backward and Adam's update, in float32. Each network is written
+once, over a kit of layers; each library brings its own convolutions, pooling and
+batch norm. The weights of one are copied into the others, and before anything is timed
+the losses of three steps, the last of them after two updates, are compared. The steps
+take turns, each waits for its result. PyTorch runs eagerly, and is left out if it is
+not installed. Writes benchmarks/records/networks-DEVICE-jaxVERSION.json, and with
+--write the table in docs/speed.md.
+"""
+
+import argparse
+import functools
+import itertools
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from benchmarks import timing
+from benchmarks.conv_transpose import RECORDS, len_cores, median, write_page
+from jdeconv import nn
+from jdeconv.train.records import environment
+
+# By the number of modules, of what two updates change in the loss. Adam's first updates
+# are large where the gradient is rounding alone, and adversaries amplify that.
+TOLERANCE = {1: 1e-3, 2: 1e-2}
+CHECKED_STEPS = 3
+VARIANTS = ("jdeconv", "flax.nnx", "PyTorch")
+LEAK = 0.2
+# The defaults of batch norm differ.
+EPS = 1e-5
+KEPT = 0.9  # of the running statistics, in each step
+
+
+class PReLU(nnx.Module):
+    """max(x, 0) + slope * min(x, 0), one slope per channel; nnx has one for all."""
+
+    def __init__(self, features: int):
+        self.slope = nnx.Param(jnp.full((features,), 0.25))
+
+    def __call__(self, x):
+        """`[..., features]` to the same shape."""
+        return jnp.where(x >= 0, x, self.slope[...] * x)
+
+
+def flax_kit() -> SimpleNamespace:
+    """What networks are built of, from flax.nnx; the arguments are PyTorch's."""
+    rngs = nnx.Rngs(0)
+
+    def conv(i, o, window, stride=1, padding=0, *, bias=True, layer=nnx.Conv):
+        pads = [(padding, padding)] * 2
+        options = {"padding": pads, "use_bias": bias, "rngs": rngs}
+        return layer(i, o, (window, window), stride, **options)
+
+    def conv_transpose(i, o, window, stride=1, padding=0, extra=0, *, bias=True):
+        edge = window - 1 - padding  # of the dilated input
+        pads = [(edge, edge + extra)] * 2
+        options = {"padding": pads, "use_bias": bias, "rngs": rngs}
+        strides = (stride, stride)
+        return nnx.ConvTranspose(
+            i, o, (window, window), strides, transpose_kernel=True, **options
+        )
+
+    partial = functools.partial
+    return SimpleNamespace(
+        Module=nnx.Module,
+        List=nnx.List,
+        rngs=rngs,
+        conv=conv,
+        conv_transpose=conv_transpose,
+        batch_norm=partial(nnx.BatchNorm, momentum=KEPT, epsilon=EPS, rngs=rngs),
+        prelu=PReLU,
+        relu=nnx.relu,
+        leaky_relu=partial(nnx.leaky_relu, negative_slope=LEAK),
+        tanh=jnp.tanh,
+        max_pool=partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2)),
+        concatenate=partial(jnp.concatenate, axis=-1),
+        cross_entropy=lambda *xs: optax.sigmoid_binary_cross_entropy(*xs).mean(),
+        squared_error=lambda *xs: optax.squared_error(*xs).mean(),
+    )
+
+
+def jdeconv_kit() -> SimpleNamespace:
+    """As `flax_kit`, with the layers that jdeconv has."""
+    kit = flax_kit()
+
+    def conv_transpose(i, o, window, stride=1, padding=0, extra=0, *, bias=True):
+        # The margins with which the wanted size is the smallest one.
+        pads = [(padding, padding - extra)] * 2
+        options = {"padding": pads, "use_bias": bias, "rngs": kit.rngs}
+        return nn.ConvTranspose(i, o, (window, window), stride, **options)
+
+    kit.conv = functools.partial(kit.conv, layer=nn.Conv)
+    kit.conv_transpose = conv_transpose
+    kit.max_pool = nn.MaxPool(2)
+    return kit
+
+
+def torch_kit() -> SimpleNamespace | None:
+    """Layers of PyTorch; None if it is not there."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    functional, partial = torch.nn.functional, functools.partial
+    return SimpleNamespace(
+        Module=torch.nn.Module,
+        List=torch.nn.ModuleList,
+        conv=torch.nn.Conv2d,
+        conv_transpose=torch.nn.ConvTranspose2d,
+        batch_norm=partial(torch.nn.BatchNorm2d, eps=EPS, momentum=1 - KEPT),
+        prelu=torch.nn.PReLU,
+        relu=functional.relu,
+        leaky_relu=partial(functional.leaky_relu, negative_slope=LEAK),
+        tanh=torch.tanh,
+        max_pool=partial(functional.max_pool2d, kernel_size=2),
+        concatenate=partial(torch.cat, dim=1),
+        cross_entropy=functional.binary_cross_entropy_with_logits,
+        squared_error=functional.mse_loss,
+    )
+
+
+def autoencoder(kit):
+    """The denoising autoencoder of Keras' examples: 28,353 parameters."""
+
+    class Autoencoder(kit.Module):
+        def __init__(self):
+            super().__init__()
+            up = kit.conv_transpose
+            self.down = kit.List([kit.conv(1, 32, 3, 1, 1), kit.conv(32, 32, 3, 1, 1)])
+            self.up = kit.List([up(32, 32, 3, 2, 1, 1), up(32, 32, 3, 2, 1, 1)])
+            self.head = kit.conv(32, 1, 3, 1, 1)
+
+        def __call__(self, x):
+            for conv in self.down:
+                x = kit.max_pool(kit.relu(conv(x)))
+            for up in self.up:
+                x = kit.relu(up(x))
+            return self.head(x)
+
+    return Autoencoder()
+
+
+def generator(kit):
+    """DCGAN's: noise [1, 1, 100] to an image [64, 64, 3] in (-1, 1)."""
+
+    class Generator(kit.Module):
+        def __init__(self):
+            super().__init__()
+            widths = (512, 256, 128, 64)
+            up = functools.partial(kit.conv_transpose, bias=False)
+            pairs = itertools.pairwise(widths)
+            layers = [up(100, 512, 4), *(up(i, o, 4, 2, 1) for i, o in pairs)]
+            self.up = kit.List(layers)
+            self.norms = kit.List([kit.batch_norm(width) for width in widths])
+            self.head = up(64, 3, 4, 2, 1)
+
+        def __call__(self, z):
+            for up, norm in zip(self.up, self.norms):
+                z = kit.relu(norm(up(z)))
+            return kit.tanh(self.head(z))
+
+    return Generator()
+
+
+def discriminator(kit):
+    """DCGAN's: an image [64, 64, 3] to one logit; no batch norm after the first."""
+
+    class Discriminator(kit.Module):
+        def __init__(self):
+            super().__init__()
+            widths = (64, 128, 256, 512)
+            conv = functools.partial(kit.conv, bias=False)
+            self.first = conv(3, 64, 4, 2, 1)
+            pairs = itertools.pairwise(widths)
+            self.down = kit.List([conv(i, o, 4, 2, 1) for i, o in pairs])
+            self.norms = kit.List([kit.batch_norm(width) for width in widths[1:]])
+            self.head = conv(512, 1, 4)
+
+        def __call__(self, x):
+            x = kit.leaky_relu(self.first(x))
+            for conv, norm in zip(self.down, self.norms):
+                x = kit.leaky_relu(norm(conv(x)))
+            return self.head(x)
+
+    return Discriminator()
+
+
+def unet(kit):
+    """U-Net of three levels, 32, 64 and 128 channels wide, same size out as in."""
+
+    def level(i, o):
+        return kit.List([kit.conv(i, o, 3, 1, 1), kit.conv(o, o, 3, 1, 1)])
+
+    class UNet(kit.Module):
+        def __init__(self):
+            super().__init__()
+            up = kit.conv_transpose
+            self.down = kit.List([level(1, 32), level(32, 64)])
+            self.bottom = level(64, 128)
+            self.up = kit.List([up(128, 64, 2, 2), up(64, 32, 2, 2)])
+            self.merge = kit.List([level(128, 64), level(64, 32)])
+            self.head = kit.conv(32, 1, 1)
+
+        def __call__(self, x):
+            skips = []
+            for one, two in self.down:
+                x = kit.relu(two(kit.relu(one(x))))
+                skips.append(x)
+                x = kit.max_pool(x)
+            one, two = self.bottom
+            x = kit.relu(two(kit.relu(one(x))))
+            for up, (one, two) in zip(self.up, self.merge):
+                x = kit.concatenate([skips.pop(), up(x)])
+                x = kit.relu(two(kit.relu(one(x))))
+            return self.head(x)
+
+    return UNet()
+
+
+def fsrcnn(kit):
+    """FSRCNN(56, 12, 4): super-resolution by 3, one transposed conv at the end."""
+
+    class FSRCNN(kit.Module):
+        def __init__(self):
+            super().__init__()
+            conv, body = kit.conv, [(12, 12, 3, 1, 1)] * 4
+            shapes = [(1, 56, 5, 1, 2), (56, 12, 1), *body, (12, 56, 1)]
+            self.convs = kit.List([conv(*shape) for shape in shapes])
+            self.prelus = kit.List([kit.prelu(shape[1]) for shape in shapes])
+            self.head = kit.conv_transpose(56, 1, 9, 3, 4, 2)
+
+        def __call__(self, x):
+            for conv, prelu in zip(self.convs, self.prelus):
+                x = prelu(conv(x))
+            return self.head(x)
+
+    return FSRCNN()
+
+
+class Network(NamedTuple):
+    """A network and its training. Two modules: generator and discriminator."""
+
+    modules: tuple[Callable[[SimpleNamespace], Any], ...]
+    batch: int
+    inputs: tuple[int, ...]
+    targets: tuple[int, ...]  # of a GAN the real images
+    loss: str  # a field of the kit
+    adam: tuple[float, float]  # learning rate, b1
+
+
+BCE = "cross_entropy"
+GRID, PATCH = (28, 28, 1), (128, 128, 1)
+NETWORKS = {
+    "autoencoder": Network((autoencoder,), 128, GRID, GRID, BCE, (1e-3, 0.9)),
+    "dcgan": Network(
+        (generator, discriminator), 64, (1, 1, 100), (64, 64, 3), BCE, (2e-4, 0.5)
+    ),
+    "unet": Network((unet,), 4, PATCH, PATCH, BCE, (1e-3, 0.9)),
+    "fsrcnn": Network(
+        (fsrcnn,), 4, (64, 64, 1), (192, 192, 1), "squared_error", (1e-3, 0.9)
+    ),
+}
+
+
+def data(network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Noise: the time of a step does not depend on what is in the images."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((network.batch, *network.inputs), np.float32)
+    return x, rng.random((network.batch, *network.targets), np.float32)
+
+
+def jax_step(network: Network, kit, modules: list[nnx.Module]) -> Callable:
+    """One step on the state held inside: call it, get the losses when all is done."""
+    split = [nnx.split(module, nnx.Param, ...) for module in modules]
+    graphs = [graph for graph, _, _ in split]
+    adam = optax.adam(network.adam[0], b1=network.adam[1])
+    loss_of = getattr(kit, network.loss)
+
+    def call(i, params, rest, x):
+        # copy=True: without it BatchNorm writes to variables of an outer trace.
+        module = nnx.merge(graphs[i], params, rest, copy=True)
+        value = module(x)
+        return value, nnx.split(module, nnx.Param, ...)[2]
+
+    def descend(grads, params, moments):
+        updates, moments = adam.update(grads, moments, params)
+        return optax.apply_updates(params, updates), moments
+
+    def supervised(state, x, target):
+        ((params, rest, moments),) = state
+
+        def loss(params):
+            value, new_rest = call(0, params, rest, x)
+            return loss_of(value, target), new_rest
+
+        (value, rest), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        params, moments = descend(grads, params, moments)
+        return [(params, rest, moments)], [value]
+
+    def adversarial(state, z, real):
+        (params, rest, moments), (d_params, d_rest, d_moments) = state
+
+        def d_loss(d_params):
+            seen, new_rest = call(1, d_params, d_rest, real)
+            made, new_rest = call(1, d_params, new_rest, fake)
+            value = loss_of(seen, jnp.ones_like(seen))
+            return value + loss_of(made, jnp.zeros_like(made)), new_rest
+
+        def g_loss(fake):
+            made, new_rest = call(1, d_params, d_rest, fake)
+            return loss_of(made, jnp.ones_like(made)), new_rest
+
+        generate = functools.partial(call, 0, rest=rest, x=z)
+        fake, pull_back, rest = jax.vjp(
+            lambda params: generate(params=params), params, has_aux=True
+        )
+        (d_value, d_rest), grads = jax.value_and_grad(d_loss, has_aux=True)(d_params)
+        d_params, d_moments = descend(grads, d_params, d_moments)
+        (value, d_rest), fake_bar = jax.value_and_grad(g_loss, has_aux=True)(fake)
+        params, moments = descend(*pull_back(fake_bar), params, moments)
+        state = [(params, rest, moments), (d_params, d_rest, d_moments)]
+        return state, [d_value, value]
+
+    update = jax.jit(supervised if len(modules) == 1 else adversarial, donate_argnums=0)
+    state = [(params, rest, adam.init(params)) for _, params, rest in split]
+    batch = [jnp.asarray(a) for a in data(network)]
+
+    def step():
+        nonlocal state
+        state, losses = jax.block_until_ready(update(state, *batch))
+        return losses
+
+    return step
+
+
+def torch_step(network: Network, kit, modules: list) -> Callable:
+    """As `jax_step`, in PyTorch's eager mode."""
+    import torch
+
+    torch.set_num_threads(len_cores())
+    rate, b1 = network.adam
+    adams = [torch.optim.Adam(m.parameters(), rate, (b1, 0.999)) for m in modules]
+    loss_of = getattr(kit, network.loss)
+    x, target = (
+        torch.from_numpy(np.moveaxis(a, -1, 1).copy(order="C")) for a in data(network)
+    )
+
+    def descend(i, loss):
+        adams[i].zero_grad()
+        # inputs=: no gradients of the discriminator for the generator's update.
+        loss.backward(inputs=list(modules[i].parameters()))
+        adams[i].step()
+        return loss.detach()
+
+    def supervised():
+        return [descend(0, loss_of(modules[0](x), target))]
+
+    def adversarial():
+        make, judge = modules
+        fake = make(x)
+        seen, made = judge(target), judge(fake.detach())
+        value = loss_of(seen, torch.ones_like(seen))
+        d_value = descend(1, value + loss_of(made, torch.zeros_like(made)))
+        made = judge(fake)
+        return [d_value, descend(0, loss_of(made, torch.ones_like(made)))]
+
+    return supervised if len(modules) == 1 else adversarial
+
+
+def load_torch(module, source: nnx.State) -> None:
+    """Sets the parameters; PyTorch has the channel axes first, and swapped."""
+    import torch
+
+    values = {".".join(map(str, p)): v[...] for p, v in nnx.to_flat_state(source)}
+    same = {"kernel": "weight", "scale": "weight", "slope": "weight", "bias": "bias"}
+    with torch.no_grad():
+        for path, value in values.items():
+            layer, _, name = path.rpartition(".")
+            value = np.asarray(value)
+            if name == "kernel":
+                value = np.moveaxis(value, (-1, -2), (0, 1))
+            ours = torch.from_numpy(value.copy(order="C"))
+            module.get_parameter(f"{layer}.{same[name]}").copy_(ours)
+
+
+def steps(network: Network) -> dict[str, Callable]:
+    """A step of each library, all from the same weights."""
+    kit = jdeconv_kit()
+    modules = [make(kit) for make in network.modules]
+    sources = [nnx.state(module, nnx.Param) for module in modules]
+    made = {"jdeconv": jax_step(network, kit, modules)}
+    kit = flax_kit()
+    modules = [make(kit) for make in network.modules]
+    for module, source in zip(modules, sources):
+        # Its kernels have our layout. A step gives its own buffers away: a copy.
+        nnx.update(module, jax.tree.map(jnp.copy, source))
+    made["flax.nnx"] = jax_step(network, kit, modules)
+    # PyTorch's layers would stay on the CPU.
+    kit = torch_kit() if jax.default_backend() == "cpu" else None
+    if kit is not None:
+        modules = [make(kit) for make in network.modules]
+        for module, source in zip(modules, sources):
+            load_torch(module, source)
+        made["PyTorch"] = torch_step(network, kit, modules)
+    return made
+
+
+def check_equal(name: str, made: dict[str, Callable]) -> dict[str, float]:
+    """Largest gap of a loss to jdeconv's, over what the checked steps change in it.
+
+    Raises:
+      RuntimeError: a variant that does not compute the same.
+    """
+    losses = {
+        variant: np.array([[float(v) for v in step()] for _ in range(CHECKED_STEPS)])
+        for variant, step in made.items()
+    }
+    ours = losses["jdeconv"]
+    gaps = {}
+    for variant, values in losses.items():
+        gap = gaps[variant] = float(np.max(np.abs(values - ours) / np.ptp(ours, 0)))
+        if not gap < TOLERANCE[ours.shape[1]]:
+            raise RuntimeError(
+                f"{name}: {variant} differs from jdeconv by {gap:.1e}: losses "
+                f"{values.tolist()} and {ours.tolist()}"
+            )
+    return gaps
+
+
+def bench(name: str, turns: int) -> dict:
+    """One network: times of a step, images per second, gaps between the losses."""
+    network = NETWORKS[name]
+    made = steps(network)
+    gaps = check_equal(name, made)
+    times = {n: timing.summary(t) for n, t in timing.alternate(made, turns).items()}
+    ours = median(times, "jdeconv")
+    found = {
+        "batch": network.batch,
+        "step": times,
+        "images_per_s": {n: 1e3 * network.batch / median(times, n) for n in times},
+        "gap_of_losses": gaps,
+        "nnx / jdeconv": median(times, "flax.nnx") / ours,
+    }
+    if "PyTorch" in times:
+        found["jdeconv / PyTorch"] = ours / median(times, "PyTorch")
+    return found
+
+
+def table(record: dict) -> str:
+    """ms per step with its quartiles, images per second and the ratios, as Markdown."""
+    cells = record["networks"]
+    shown = [v for v in VARIANTS if any(v in c["step"] for c in cells.values())]
+    heads = [f"{v}: ms (quartiles), images/s" for v in shown]
+    ratios = ["nnx / jdeconv"] + ["jdeconv / PyTorch"] * ("PyTorch" in shown)
+    lines = [
+        "| training step, batch | " + " | ".join(heads + ratios) + " |",
+        "|---|" + "---|" * len(heads + ratios),
+    ]
+    for name, cell in cells.items():
+        row = [f"{name}, {cell['batch']}"]
+        for variant in shown:
+            t, speed = cell["step"][variant], cell["images_per_s"][variant]
+            low, high = t["quartiles_ms"]
+            row.append(f"{t['median_ms']:.4g} ({low:.4g} to {high:.4g}), {speed:.3g}")
+        row += [f"{cell[ratio]:.2f}" for ratio in ratios]
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    """Runs the benchmark, prints its table and writes the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--write", action="store_true", help="table into docs/speed.md")
+    arguments = parser.parse_args(argv)
+    names = arguments.networks.split(",")
+    unknown = set(names) - set(NETWORKS)
+    if unknown:
+        parser.error(f"--networks: {unknown} not among {', '.join(NETWORKS)}")
+    record = {
+        **environment(),
+        "command": "python -m benchmarks.networks",
+        "threads": len_cores(),
+        "networks": {},
+    }
+    for name in names:
+        record["networks"][name] = cell = bench(name, arguments.turns)
+        row = "  ".join(f"{n} {t['median_ms']:.1f}" for n, t in cell["step"].items())
+        print(f"{name:12s} ms per step: {row}", flush=True)
+    print(table(record))
+    if set(names) == set(NETWORKS):
+        version = ".".join(jax.__version__.split(".")[:2])
+        RECORDS.mkdir(exist_ok=True)
+        out = RECORDS / f"networks-{jax.default_backend()}-jax{version}.json"
+        out.write_text(json.dumps(record, indent=1) + "\n")
+        print(out)
+        if arguments.write:
+            write_page(table(record), out.stem)
+
+
+if __name__ == "__main__":
+    main()

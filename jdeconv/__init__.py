@@ -9,7 +9,10 @@ import importlib
 
 __version__ = "0.1.0"
 
-_PARTS = ("cli", "data", "figures", "metrics", "models", "nn", "ops", "tasks", "train")
+_PARTS = (
+    *("cli", "data", "figures", "metrics", "models", "nn", "ops", "restore"),
+    *("tasks", "train"),
+)
 
 
 def __getattr__(name: str):

@@ -1,0 +1,12 @@
+"""Image deconvolution, the inverse problem: the scene behind a blurred image.
+
+Not to be confused with `ops.conv_transpose`, the adjoint of a convolution, which undoes
+nothing.
+"""
+
+from jdeconv.restore import psf
+from jdeconv.restore.blur import Blur
+from jdeconv.restore.problem import Solution
+from jdeconv.restore.richardson_lucy import richardson_lucy
+
+__all__ = ["Blur", "Solution", "psf", "richardson_lucy"]

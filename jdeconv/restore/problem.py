@@ -1,0 +1,122 @@
+"""What every solver is asked: checked images, and the frame of the scene."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jdeconv.restore.blur import BOUNDARIES, Blur, default_center
+
+BOUNDARY_NAMES = ("unknown", *(b for b in BOUNDARIES if b != "valid"))
+
+
+class Solution(NamedTuple):
+    """What an iterative solver returns.
+
+    Attributes:
+      image: the estimate, of the measured image's shape.
+      num_iters: iterations done, an integer scalar.
+      history: `[num_iters, *batch]`, what the solver minimises, at the estimate that
+        each iteration starts from; NaN beyond the last one.
+    """
+
+    image: Array
+    num_iters: Array
+    history: Array
+
+
+class Measurement(NamedTuple):
+    """A measured image, channels among its batch axes, and how it came about."""
+
+    image: Array
+    blur: Blur
+    channel_axis: int | None
+
+    def to_image(self, scene: Array) -> Array:
+        """What the measured image shows of the scene, channels moved back."""
+        if self.blur.boundary == "valid":
+            psf = self.blur.psf
+            starts = [k - 1 - c for k, c in zip(psf.shape, self.blur.center)]
+            inside = zip(starts, self.blur.output_shape)
+            scene = scene[(..., *(slice(a, a + n) for a, n in inside))]
+        if self.channel_axis is None:
+            return scene
+        return jnp.moveaxis(scene, -self.blur.psf.ndim - 1, self.channel_axis)
+
+
+def measurement(
+    y: Array,
+    psf: Array,
+    *,
+    boundary: str,
+    center: Sequence[int] | None = None,
+    channel_axis: int | None = None,
+) -> Measurement:
+    """Checks what solvers share. The PSF is normalised to sum 1.
+
+    With boundary "unknown" the scene is larger than the measured image by psf - 1: all
+    of it that light came from, and the blur is the "valid" one, which maps the one to
+    the other and assumes nothing.
+
+    Raises:
+      ValueError: an image that is no float, has too few axes, is smaller than the PSF,
+        or has pixels that are NaN or infinite (counted); a PSF with such values, with
+        negative ones or a sum of zero; an unknown boundary; a channel axis that y has
+        not. Values are looked at where they are there, not inside jit.
+    """
+    y, psf = jnp.asarray(y), jnp.asarray(psf)
+    if boundary not in BOUNDARY_NAMES:
+        raise ValueError(
+            f"boundary={boundary!r}: must be one of {', '.join(BOUNDARY_NAMES)}"
+        )
+    for name, array in (("y", y), ("psf", psf)):
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            raise ValueError(
+                f"{name} of {array.dtype}: must be floating; convert it first, such as "
+                "by .astype('float32') / 255"
+            )
+    num_axes = psf.ndim
+    if channel_axis is not None:
+        if not -y.ndim <= channel_axis < y.ndim:
+            raise ValueError(f"channel_axis={channel_axis}: y has shape {y.shape}")
+        y = jnp.moveaxis(y, channel_axis, -num_axes - 1)
+    if num_axes == 0 or y.ndim < num_axes:
+        raise ValueError(
+            f"psf of shape {psf.shape}: must have 1 to {y.ndim} axes, the spatial ones "
+            f"of y {y.shape}"
+        )
+    shape = y.shape[y.ndim - num_axes :]
+    if any(k > n for k, n in zip(psf.shape, shape)) or 0 in psf.shape:
+        raise ValueError(
+            f"psf of shape {psf.shape}: must not be empty, nor larger than the image "
+            f"{shape}"
+        )
+    _check_values(y, psf)
+    if boundary == "unknown":
+        shape = tuple(n + k - 1 for n, k in zip(shape, psf.shape))
+        boundary = "valid"
+    if center is None:
+        center = default_center(psf.shape)
+    psf = psf.astype(y.dtype)
+    blur = Blur(psf / jnp.sum(psf), shape, boundary, center=center)
+    return Measurement(y, blur, channel_axis)
+
+
+def _check_values(y: Array, psf: Array) -> None:
+    if isinstance(y, jax.core.Tracer) or isinstance(psf, jax.core.Tracer):
+        return
+    bad = y.size - int(np.count_nonzero(np.isfinite(y)))
+    if bad:
+        raise ValueError(
+            f"y has {bad} of {y.size} pixels that are NaN or infinite: set them to a "
+            "number, and their mask to 0"
+        )
+    values = np.asarray(psf, np.float64)
+    if not np.isfinite(values).all() or values.min() < 0 or not values.sum() > 0:
+        raise ValueError(
+            "psf: must be finite, not negative and not all zero; its smallest value "
+            f"is {values.min():.3g}, its sum {values.sum():.3g}"
+        )

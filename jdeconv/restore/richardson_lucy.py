@@ -1,0 +1,174 @@
+"""Richardson-Lucy: the maximum of the likelihood of Poisson counts, never negative.
+
+    x <- x * A'(m y / (A x + b)) / A'(m)        A the blur, b background, m mask
+
+Richardson 1972, "Bayesian-based iterative method of image restoration"; Lucy 1974, "An
+iterative technique for the rectification of observed distributions". The division by
+A'(m), which many programs leave out, keeps the border from fading or blowing up.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from jdeconv.restore.problem import Solution, measurement
+
+ACCELERATIONS = ("biggs-andrews",)
+_SEEN = 1e-3  # share of a pixel's light within the frame below which it stays as it was
+
+
+class _State(NamedTuple):
+    x: Array
+    before: Array  # x of the iteration before
+    step: Array  # from the predicted point to x
+    step_before: Array
+    change: Array  # |x - before| / |x|, of the batch the largest
+
+
+def richardson_lucy(
+    y: Array,
+    psf: Array,
+    *,
+    num_iters: int = 30,
+    boundary: str = "unknown",
+    acceleration: str | None = None,
+    tv_weight: ArrayLike = 0.0,
+    background: ArrayLike = 0.0,
+    mask: Array | None = None,
+    stop: float | None = None,
+    init: ArrayLike | None = None,
+    center: Sequence[int] | None = None,
+    channel_axis: int | None = None,
+) -> Solution:
+    """Deblurs an image of counts, or any that is not negative.
+
+    Args:
+      y: measured image `[*batch, *spatial]`, floating, as many spatial axes as the PSF;
+        values below 0 count as 0.
+      psf: point spread function, no negative values; normalised to sum 1.
+      num_iters: iterations, the most if `stop` is given.
+      boundary: "unknown" estimates the scene on a frame larger by psf - 1 and assumes
+        nothing beyond it; or "circular", "zero", "reflect", "edge".
+      acceleration: None, or "biggs-andrews": each iteration starts from a point
+        predicted by the last two steps (Biggs and Andrews 1997, "Acceleration of
+        iterative image restoration algorithms").
+      tv_weight: >= 0, of the total variation, per expected count (Dey et al. 2006,
+        "Richardson-Lucy algorithm with total variation regularization", eq. 9).
+      background: counts per pixel that are not of the scene, broadcast to y.
+      mask: broadcast to y; 0 for pixels to leave out (dead or saturated), 1 for others.
+      stop: ends when an iteration changes the estimate, in relative norm, by less.
+      init: first estimate, > 0, broadcast to y's shape or the larger frame's; the mean
+        of each image if None.
+      center: of the PSF; (n - 1) // 2 on each axis if None.
+      channel_axis: of y; channels are deblurred one by one.
+
+    Returns:
+      `Solution`; its history is the mean I-divergence of y from the model.
+
+    Raises:
+      ValueError: see `problem.measurement`; an unknown acceleration, num_iters below 1,
+        a negative tv_weight.
+
+    With `stop` the number of iterations depends on the data: then there is no reverse
+    mode through the solver.
+    """
+    if num_iters < 1:
+        raise ValueError(f"num_iters={num_iters}: must be >= 1")
+    if acceleration is not None and acceleration not in ACCELERATIONS:
+        raise ValueError(
+            f"acceleration={acceleration!r}: must be None or one of "
+            f"{', '.join(ACCELERATIONS)}"
+        )
+    if isinstance(tv_weight, (int, float)) and not tv_weight >= 0:
+        raise ValueError(f"tv_weight={tv_weight}: must be >= 0")
+    measured = measurement(
+        y, psf, boundary=boundary, center=center, channel_axis=channel_axis
+    )
+    blur, image = measured.blur, jnp.maximum(measured.image, 0)
+    spatial = tuple(range(-blur.psf.ndim, 0))
+    tiny = jnp.finfo(image.dtype).tiny
+    least = jnp.finfo(image.dtype).eps * jnp.max(image, spatial, keepdims=True) + tiny
+    background = jnp.asarray(background, image.dtype)
+    weights = jnp.ones_like(image) if mask is None else mask * jnp.ones_like(image)
+    frame = image.shape[: image.ndim - blur.psf.ndim] + blur.shape
+    seen = blur.adjoint(weights)
+    sees = seen > _SEEN * jnp.max(seen, spatial, keepdims=True)
+
+    def iteration(x: Array) -> tuple[Array, Array]:
+        """The next estimate, and the divergence at this one."""
+        model = jnp.maximum(blur(x) + background, least)
+        ratio = weights * image / model
+        factor = jnp.maximum(blur.adjoint(ratio), 0) / jnp.where(sees, seen, 1)
+        factor = jnp.where(sees, factor, 1)
+        if not (isinstance(tv_weight, (int, float)) and tv_weight == 0):
+            factor = factor / jnp.maximum(1 - tv_weight * _curvature(x, spatial), 0.1)
+        logs = jnp.where(image > 0, jnp.log(jnp.where(image > 0, image, 1) / model), 0)
+        divergence = jnp.mean(weights * (image * logs - image + model), spatial)
+        return x * factor, divergence
+
+    def advance(state: _State) -> tuple[_State, Array]:
+        start = state.x
+        if acceleration is not None:
+            start = _predict(state, spatial)
+        x, divergence = iteration(start)
+        change = _norm(x - state.x, spatial) / jnp.maximum(_norm(x, spatial), tiny)
+        step = x - start
+        return _State(x, state.x, step, state.step, jnp.max(change)), divergence
+
+    if init is None:
+        init = jnp.mean(image, spatial, keepdims=True)
+    x = jnp.broadcast_to(jnp.maximum(jnp.asarray(init, image.dtype), least), frame)
+    zero = jnp.zeros_like(x)
+    state = _State(x, x, zero, zero, jnp.asarray(jnp.inf, x.dtype))
+    if stop is None:
+        state, history = lax.scan(
+            lambda state, _: advance(state), state, length=num_iters
+        )
+        return Solution(measured.to_image(state.x), jnp.asarray(num_iters), history)
+
+    def body(carry):
+        state, history, done = carry
+        state, divergence = advance(state)
+        return state, history.at[done].set(divergence), done + 1
+
+    history = jnp.full((num_iters, *frame[: len(frame) - blur.psf.ndim]), jnp.nan)
+    state, history, done = lax.while_loop(
+        lambda carry: (carry[2] < num_iters) & (carry[0].change > stop),
+        body,
+        (state, history.astype(x.dtype), jnp.asarray(0)),
+    )
+    return Solution(measured.to_image(state.x), done, history)
+
+
+def _predict(state: _State, spatial: tuple[int, ...]) -> Array:
+    """The point that the last two steps point to."""
+    both = jnp.sum(state.step * state.step_before, spatial, keepdims=True)
+    last = jnp.sum(state.step_before**2, spatial, keepdims=True)
+    share = jnp.clip(jnp.where(last > 0, both / jnp.where(last > 0, last, 1), 0), 0, 1)
+    return jnp.maximum(state.x + share * (state.x - state.before), 0)
+
+
+def _norm(x: Array, spatial: tuple[int, ...]) -> Array:
+    return jnp.sqrt(jnp.sum(x**2, spatial))
+
+
+def _curvature(x: Array, spatial: tuple[int, ...]) -> Array:
+    """div(grad x / |grad x|) by forward, then backward differences."""
+    slopes = [jnp.diff(x, axis=a, append=_last(x, a)) for a in spatial]
+    squares = sum(s**2 for s in slopes)
+    scale = jnp.finfo(x.dtype).eps * jnp.max(x, spatial, keepdims=True) ** 2
+    length = jnp.sqrt(squares + scale + jnp.finfo(x.dtype).tiny)
+    total = jnp.zeros_like(x)
+    for axis, slope in zip(spatial, slopes):
+        flow = slope / length
+        nothing = jnp.zeros_like(lax.slice_in_dim(x, 0, 1, axis=axis % x.ndim))
+        total = total + jnp.diff(flow, axis=axis, prepend=nothing)
+    return total
+
+
+def _last(x: Array, axis: int) -> Array:
+    axis %= x.ndim
+    return lax.slice_in_dim(x, x.shape[axis] - 1, x.shape[axis], axis=axis)

@@ -1,0 +1,133 @@
+"""Blur: a numpy loop as the oracle, the inner-product test, and bad arguments."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jdeconv.ops import adjoint_error
+from jdeconv.restore import Blur, psf
+
+NUMPY_MODE = {
+    "circular": "wrap",
+    "zero": "constant",
+    "reflect": "reflect",
+    "edge": "edge",
+}
+BOUNDARIES = (*NUMPY_MODE, "valid")
+# Image, PSF, centre: odd and even sizes, one to three axes, a centre in a corner.
+CASES = {
+    "odd": ((9, 8), (3, 5), None),
+    "even": ((7, 8), (4, 2), None),
+    "corner": ((8, 9), (3, 4), (0, 3)),
+    "1-D": ((17,), (6,), None),
+    "3-D": ((5, 6, 7), (3, 2, 4), None),
+}
+
+
+def blurred(x, kernel, boundary, center):
+    """By the definition, one tap after the other."""
+    if center is None:
+        center = tuple((k - 1) // 2 for k in kernel.shape)
+    sizes = x.shape
+    if boundary == "valid":
+        sizes = tuple(n - k + 1 for n, k in zip(x.shape, kernel.shape))
+    else:
+        margins = [(k - 1 - c, c) for k, c in zip(kernel.shape, center)]
+        x = np.pad(x, margins, mode=NUMPY_MODE[boundary])
+    y = np.zeros(sizes, np.result_type(x, kernel))
+    for tap in itertools.product(*map(range, kernel.shape)):
+        starts = [k - 1 - t for k, t in zip(kernel.shape, tap)]
+        y += kernel[tap] * x[tuple(slice(a, a + n) for a, n in zip(starts, sizes))]
+    return y
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_equals_the_definition_and_the_adjoint_is_exact(case, rng):
+    shape, window, center = CASES[case]
+    x = rng.normal(size=(2, *shape)).astype(np.float32)
+    kernel = rng.normal(size=window).astype(np.float32)
+    for boundary, method in itertools.product(BOUNDARIES, ("direct", "fft")):
+        blur = Blur(kernel, shape, boundary, center=center, method=method)
+        expected = [blurred(image, kernel, boundary, center) for image in x]
+        y = jax.jit(lambda blur, x: blur(x))(blur, x)
+        assert y.shape[1:] == blur.output_shape
+        np.testing.assert_allclose(y, expected, atol=2e-5, err_msg=(boundary, method))
+        other = rng.normal(size=y.shape).astype(np.float32)
+        assert adjoint_error(blur, blur.adjoint, x, other) < 1e-6, (boundary, method)
+
+
+@pytest.mark.parametrize("method", ["direct", "fft"])
+def test_float64(method, rng):
+    with jax.enable_x64(True):
+        x, kernel = rng.normal(size=(9, 8)), rng.normal(size=(4, 3))
+        for boundary in BOUNDARIES:
+            blur = Blur(kernel, x.shape, boundary, method=method)
+            y = rng.normal(size=blur.output_shape)
+            assert adjoint_error(blur, blur.adjoint, x, y) < 1e-13
+            expected = blurred(x, kernel, boundary, None)
+            np.testing.assert_allclose(blur(x), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["direct", "fft"])
+@pytest.mark.parametrize("complex_psf", [True, False])
+def test_complex_images_and_psfs(method, complex_psf, rng):
+    def draw(shape):
+        return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype("c8")
+
+    x, kernel = draw((2, 8, 9)), draw((3, 4))
+    if not complex_psf:
+        kernel = kernel.real
+    for boundary in BOUNDARIES:
+        blur = Blur(kernel, (8, 9), boundary, method=method)
+        y = blur(x)
+        expected = [blurred(image, kernel, boundary, None) for image in x]
+        np.testing.assert_allclose(y, expected, atol=5e-5)
+        other = draw(y.shape)
+        assert adjoint_error(blur, blur.adjoint, x, other, hermitian=True) < 1e-6
+
+
+def test_a_pytree_with_a_gradient_to_the_psf(rng):
+    x = jnp.asarray(rng.normal(size=(16, 16)), jnp.float32)
+    target = Blur(psf.gaussian(1.5, (9, 9)), x.shape)(x)
+
+    def loss(std):
+        return jnp.sum((Blur(psf.gaussian(std, (9, 9)), x.shape)(x) - target) ** 2)
+
+    step = 1e-2
+    slope = (loss(1.2 + step) - loss(1.2 - step)) / (2 * step)
+    np.testing.assert_allclose(jax.grad(loss)(1.2), slope, rtol=1e-2)
+    blur = Blur(psf.gaussian(1.5), x.shape)
+    leaves, tree = jax.tree.flatten(blur)
+    again = jax.tree.unflatten(tree, leaves)
+    np.testing.assert_array_equal(again(x), blur(x))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"boundary": "wrap"}, "boundary='wrap': must be one of circular"),
+        ({"method": "fast"}, "method='fast': must be one of auto"),
+        ({"psf": np.ones((3, 3), int)}, "psf of int"),
+        ({"psf": np.ones(3)}, "must have 2 axes"),
+        ({"psf": np.ones((9, 3))}, "none longer than in the image's"),
+        ({"psf": np.ones((0, 3))}, "none empty"),
+        ({"center": (3, 0)}, "must be an index into the psf"),
+    ],
+)
+def test_bad_arguments(change, message):
+    arguments = {"psf": np.ones((3, 3)), "shape": (8, 8)} | change
+    with pytest.raises(ValueError, match=message):
+        Blur(arguments.pop("psf"), arguments.pop("shape"), **arguments)
+
+
+def test_bad_images():
+    blur = Blur(np.ones((3, 3)), (8, 8))
+    with pytest.raises(ValueError, match=r"its last axes must be \(8, 8\)"):
+        blur(jnp.ones((8, 7)))
+    with pytest.raises(ValueError, match="image of int32: must be floating"):
+        blur(jnp.ones((8, 8), int))
+    with pytest.raises(ValueError, match="its last axes must be"):
+        Blur(np.ones((3, 3)), (8, 8), "valid").adjoint(jnp.ones((8, 8)))

@@ -7,13 +7,16 @@ iterative technique for the rectification of observed distributions". The divisi
 A'(m), which many programs leave out, keeps the border from fading or blowing up.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jdeconv.restore.blur import Blur
 from jdeconv.restore.problem import Solution, measurement
 
 ACCELERATIONS = ("biggs-andrews",)
@@ -87,13 +90,49 @@ def richardson_lucy(
     measured = measurement(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )
-    blur, image = measured.blur, jnp.maximum(measured.image, 0)
+    solution = _solve(
+        measured.image,
+        measured.blur,
+        mask,
+        background,
+        tv_weight,
+        0.0 if stop is None else stop,
+        init,
+        num_iters=num_iters,
+        accelerated=acceleration is not None,
+        flat=not (isinstance(tv_weight, (int, float)) and tv_weight == 0),
+        stops=stop is not None,
+    )
+    return solution._replace(image=measured.to_image(solution.image))
+
+
+@functools.partial(
+    jax.jit, static_argnames=("num_iters", "accelerated", "flat", "stops")
+)
+def _solve(
+    image: Array,
+    blur: Blur,
+    mask: Array | None,
+    background: ArrayLike,
+    tv_weight: ArrayLike,
+    stop: float,
+    init: ArrayLike | None,
+    *,
+    num_iters: int,
+    accelerated: bool,
+    flat: bool,
+    stops: bool,
+) -> Solution:
+    """The scene on its frame. Compiled once per size, whatever is in the images."""
     spatial = tuple(range(-blur.psf.ndim, 0))
+    batch = image.shape[: image.ndim - blur.psf.ndim]
     tiny = jnp.finfo(image.dtype).tiny
+    image = jnp.maximum(image, 0)
     least = jnp.finfo(image.dtype).eps * jnp.max(image, spatial, keepdims=True) + tiny
     background = jnp.asarray(background, image.dtype)
-    weights = jnp.ones_like(image) if mask is None else mask * jnp.ones_like(image)
-    frame = image.shape[: image.ndim - blur.psf.ndim] + blur.shape
+    weights = jnp.ones_like(image)
+    if mask is not None:
+        weights = weights * jnp.asarray(mask, image.dtype)
     seen = blur.adjoint(weights)
     sees = seen > _SEEN * jnp.max(seen, spatial, keepdims=True)
 
@@ -103,16 +142,14 @@ def richardson_lucy(
         ratio = weights * image / model
         factor = jnp.maximum(blur.adjoint(ratio), 0) / jnp.where(sees, seen, 1)
         factor = jnp.where(sees, factor, 1)
-        if not (isinstance(tv_weight, (int, float)) and tv_weight == 0):
+        if flat:
             factor = factor / jnp.maximum(1 - tv_weight * _curvature(x, spatial), 0.1)
         logs = jnp.where(image > 0, jnp.log(jnp.where(image > 0, image, 1) / model), 0)
         divergence = jnp.mean(weights * (image * logs - image + model), spatial)
         return x * factor, divergence
 
-    def advance(state: _State) -> tuple[_State, Array]:
-        start = state.x
-        if acceleration is not None:
-            start = _predict(state, spatial)
+    def advance(state: _State, _=None) -> tuple[_State, Array]:
+        start = _predict(state, spatial) if accelerated else state.x
         x, divergence = iteration(start)
         change = _norm(x - state.x, spatial) / jnp.maximum(_norm(x, spatial), tiny)
         step = x - start
@@ -120,27 +157,26 @@ def richardson_lucy(
 
     if init is None:
         init = jnp.mean(image, spatial, keepdims=True)
-    x = jnp.broadcast_to(jnp.maximum(jnp.asarray(init, image.dtype), least), frame)
+    x = jnp.maximum(jnp.asarray(init, image.dtype), least)
+    x = jnp.broadcast_to(x, batch + blur.shape)
     zero = jnp.zeros_like(x)
     state = _State(x, x, zero, zero, jnp.asarray(jnp.inf, x.dtype))
-    if stop is None:
-        state, history = lax.scan(
-            lambda state, _: advance(state), state, length=num_iters
-        )
-        return Solution(measured.to_image(state.x), jnp.asarray(num_iters), history)
+    if not stops:
+        state, history = lax.scan(advance, state, length=num_iters)
+        return Solution(state.x, jnp.asarray(num_iters), history)
 
     def body(carry):
         state, history, done = carry
         state, divergence = advance(state)
         return state, history.at[done].set(divergence), done + 1
 
-    history = jnp.full((num_iters, *frame[: len(frame) - blur.psf.ndim]), jnp.nan)
+    history = jnp.full((num_iters, *batch), jnp.nan, x.dtype)
     state, history, done = lax.while_loop(
         lambda carry: (carry[2] < num_iters) & (carry[0].change > stop),
         body,
-        (state, history.astype(x.dtype), jnp.asarray(0)),
+        (state, history, jnp.asarray(0)),
     )
-    return Solution(measured.to_image(state.x), done, history)
+    return Solution(state.x, done, history)
 
 
 def _predict(state: _State, spatial: tuple[int, ...]) -> Array:

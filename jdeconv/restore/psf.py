@@ -49,8 +49,8 @@ def gaussian(
     Raises:
       ValueError: a std that is not positive, or not one per axis.
 
-    >>> gaussian(1.0, (3,)).round(3).tolist()
-    [0.27399998903274536, 0.4519999921321869, 0.27399998903274536]
+    >>> [round(v, 3) for v in gaussian(1.0, (3,)).tolist()]
+    [0.274, 0.452, 0.274]
     """
     if shape is not None:
         num_axes = len(shape)

@@ -60,8 +60,8 @@ _CONV = 160.0  # of stride 1
 _CONV_KERNEL_GRADIENT = {1: 140.0, 2: 40.0, 3: 20.0}  # by the number of axes
 _DEEP_CONV = 16.0  # over three axes, at any stride
 _DILATED_CONV = 450.0  # of a small image, products with inserted zeros counted
-_THIN = 4  # channels of an image whose windows are hardly larger than its neighbours
 _SMALL = 4 << 20  # bytes of x up to which that holds; a large one takes 4 times as long
+_THIN = 4  # channels of an image whose windows are no larger than a wide image
 _CACHED = 25.0
 _FRESH = 3.7  # memory that the allocator returns to the system after each run
 _KEPT = 32 << 20  # bytes: blocks up to this size it keeps (glibc)
@@ -105,9 +105,9 @@ def _plain_on_cpu(p: Problem) -> Forms:
     """Stride 1: the library's own ground, but for thin images and kernel gradients."""
     if p.taps == 1:
         return Forms("matmul", "matmul", "matmul")
-    if p.pieces > _MOST_PIECES:
-        return STOCK
     thin, wide = sorted((p.group_in, p.group_out))
+    if p.pieces > _MOST_PIECES or wide < 4 * _THIN:
+        return STOCK
     cotangent = p.group_out if p.forward else p.group_in
     if thin <= _THIN:
         gradient = cotangent <= _THIN

@@ -122,7 +122,7 @@ class Problem(NamedTuple):
     @property
     def slabs(self) -> int:
         """That each image is cut into along its first axis, where one is too large."""
-        per_image = -(-self.parts // self.batch)
+        per_image = -(-self.parts // max(self.batch, 1))
         if per_image <= 8:  # what the allocator keeps between runs
             return 1
         # Neighbours share entries of y: the windows of these are made twice.

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array
 
-_PRIMES = (2, 3, 5)
-
 
 def fast_size(size: int) -> int:
     """The smallest 2^a 3^b 5^c that is >= size: transforms of these lengths are fast.

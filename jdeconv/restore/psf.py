@@ -90,10 +90,7 @@ def motion(length: Scalar, angle: Scalar, shape: Sequence[int] | None = None) ->
     across = right * jnp.sin(radians) + down * jnp.cos(radians)
     half = jnp.maximum(length - 1.0, 0.0) / 2
     beyond = jnp.maximum(jnp.abs(along) - half, 0.0)
-    # Where the distance is 0 its square root has no derivative.
-    squares = beyond**2 + across**2
-    distance = jnp.sqrt(jnp.where(squares > 0, squares, 1.0)) * (squares > 0)
-    psf = jnp.maximum(1 - distance, 0.0)
+    psf = jnp.maximum(1 - _length(beyond, across), 0.0)
     return psf / psf.sum()
 
 
@@ -114,10 +111,14 @@ def disk(radius: Scalar, shape: Sequence[int] | None = None) -> Array:
     if shape is None:
         shape = [_odd(radius + 0.5)] * 2
     down, right = _two("disk", shape)
-    squares = down**2 + right**2
-    distance = jnp.sqrt(jnp.where(squares > 0, squares, 1.0)) * (squares > 0)
-    psf = jnp.clip(radius + 0.5 - distance, 0.0, 1.0)
+    psf = jnp.clip(radius + 0.5 - _length(down, right), 0.0, 1.0)
     return psf / psf.sum()
+
+
+def _length(a: Array, b: Array) -> Array:
+    """sqrt(a^2 + b^2), whose derivative at 0 is taken as 0."""
+    squares = a**2 + b**2
+    return jnp.sqrt(jnp.where(squares > 0, squares, 1.0)) * (squares > 0)
 
 
 def _two(name: str, shape: Sequence[int]) -> list[Array]:

@@ -100,14 +100,14 @@ def richardson_lucy(
         init,
         num_iters=num_iters,
         accelerated=acceleration is not None,
-        flat=not (isinstance(tv_weight, (int, float)) and tv_weight == 0),
+        has_tv=not (isinstance(tv_weight, (int, float)) and tv_weight == 0),
         stops=stop is not None,
     )
     return solution._replace(image=measured.to_image(solution.image))
 
 
 @functools.partial(
-    jax.jit, static_argnames=("num_iters", "accelerated", "flat", "stops")
+    jax.jit, static_argnames=("num_iters", "accelerated", "has_tv", "stops")
 )
 def _solve(
     image: Array,
@@ -120,7 +120,7 @@ def _solve(
     *,
     num_iters: int,
     accelerated: bool,
-    flat: bool,
+    has_tv: bool,
     stops: bool,
 ) -> Solution:
     """The scene on its frame. Compiled once per size, whatever is in the images."""
@@ -142,7 +142,7 @@ def _solve(
         ratio = weights * image / model
         factor = jnp.maximum(blur.adjoint(ratio), 0) / jnp.where(sees, seen, 1)
         factor = jnp.where(sees, factor, 1)
-        if flat:
+        if has_tv:
             factor = factor / jnp.maximum(1 - tv_weight * _curvature(x, spatial), 0.1)
         logs = jnp.where(image > 0, jnp.log(jnp.where(image > 0, image, 1) / model), 0)
         divergence = jnp.mean(weights * (image * logs - image + model), spatial)

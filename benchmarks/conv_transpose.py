@@ -13,9 +13,7 @@ benchmarks/records/conv_transpose-DEVICE-jaxVERSION.json, the tables of docs/spe
 import argparse
 import json
 import math
-import os
 import pathlib
-import re
 import statistics
 import time
 from collections.abc import Callable
@@ -27,6 +25,8 @@ import numpy as np
 from jax import lax
 
 from benchmarks import timing
+from benchmarks.report import RECORDS, ROOT, write_page
+from benchmarks.timing import len_cores, median
 from jdeconv import figures, ops
 from jdeconv.ops.geometry import conv_transpose_axes
 from jdeconv.ops.lowering import choose
@@ -34,8 +34,6 @@ from jdeconv.ops.lowering.problem import Problem, problem
 from jdeconv.ops.lowering.tune import measure
 from jdeconv.train.records import environment
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RECORDS = ROOT / "benchmarks" / "records"
 TOLERANCE = 2e-4  # of the largest entry; sums of up to 1e5 products in float32
 
 
@@ -301,11 +299,6 @@ def _torch(s: Shape, y, kernel, x_bar) -> Candidate | None:
     return Candidate(forward, both, to_ours)
 
 
-def len_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 CANDIDATES = {
     "jdeconv": _jdeconv,
     "lax": _lax,
@@ -383,11 +376,6 @@ def to_problem(s: Shape, y, kernel) -> Problem:
         output_padding=s.output_padding,
     )
     return problem(y, kernel, axes, s.groups)
-
-
-def median(cell: dict, name: str) -> float:
-    """Median ms of a candidate, NaN if it was not there."""
-    return cell[name]["median_ms"] if name in cell else math.nan
 
 
 def table(record: dict) -> str:
@@ -494,17 +482,6 @@ def lowerings(names: list[str]) -> dict:
             print(f"{name:26s} {part:16s} {row}   auto: {chosen[part]}", flush=True)
         print(f"{name:26s} auto / best {taken / best:.2f}", flush=True)
     return found
-
-
-def write_page(text: str, key: str) -> None:
-    """Puts the text between the markers of docs/speed.md that carry the key."""
-    page = ROOT / "docs" / "speed.md"
-    begin, end = f"<!-- {key} -->", f"<!-- end of {key} -->"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.S)
-    old = page.read_text()
-    if not pattern.search(old):
-        raise ValueError(f"{page} has no place for it: {begin} ... {end}")
-    page.write_text(pattern.sub(f"{begin}\n{text}\n{end}", old))
 
 
 def main(argv=None):

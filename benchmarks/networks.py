@@ -27,7 +27,8 @@ import optax
 from flax import nnx
 
 from benchmarks import timing
-from benchmarks.conv_transpose import RECORDS, len_cores, median, write_page
+from benchmarks.report import RECORDS, write_page
+from benchmarks.timing import len_cores, median
 from jdeconv import nn
 from jdeconv.train.records import environment
 

@@ -1,5 +1,7 @@
 """How benchmarks measure: candidates take turns, medians and spread, machine limits."""
 
+import math
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -77,3 +79,13 @@ def machine_limits(size: int = 2048, megabytes: int = 16) -> dict[str, float]:
         "matmul_gflops": 2e-9 * size**3 / best["product"],
         "copy_gbytes_per_s": 2e-9 * jnp.asarray(b).nbytes / best["copy"],
     }
+
+
+def median(cell: dict, name: str) -> float:
+    """Median ms of a candidate, NaN if it was not there."""
+    return cell[name]["median_ms"] if name in cell else math.nan
+
+
+def len_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -22,7 +22,7 @@ from jdeconv.ops.boundary import pad, pad_transpose
 
 BOUNDARIES = ("circular", "zero", "reflect", "edge", "valid")
 METHODS = ("auto", "direct", "fft")
-_DIRECT = 49  # taps up to which sums of shifted images are faster than transforms
+_DIRECT = 49  # taps: on two cores 7 x 7 sums take as long as transforms, at 512 x 512
 
 
 def default_center(shape: Sequence[int]) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from jdeconv.ops.lowering import (
     phases,
     planes,
     shifts,
+    sums,
 )
 from jdeconv.ops.lowering.choose import REFERENCE, STOCK, Forms
 from jdeconv.ops.lowering.problem import problem
@@ -37,6 +38,7 @@ LOWERINGS = {
     "phases": phases.lower,
     "matmul": matmul.lower,
     "shifts": shifts.lower,
+    "sums": sums.lower,
     "planes": planes.lower,
 }
 ALGORITHMS = ("auto", *LOWERINGS)

@@ -49,6 +49,8 @@ def applicable(p: Problem) -> list[str]:
         names.append("matmul")
     if p.group_out * math.prod(p.blocks) <= 64 and p.group_in * p.group_out <= 16:
         names.append("shifts")
+    if p.taps <= 64 and p.group_in * p.group_out <= 16:
+        names.append("sums")
     if len(p.axes) > 2:
         names.append("planes")
     return names

@@ -255,6 +255,8 @@ def test_the_choice_is_the_same_on_every_call():
         (asked(), "kernel_gradient", "matmul"),
         (asked(size=32, features=1, window=9, stride=3), "conv", "lhs_dilation"),
         (asked(groups=32), "conv_transpose", "shifts"),
+        (asked(groups=32), "conv", "sums"),
+        (asked(groups=32, stride=1), "conv_transpose", "sums"),
         (asked(stride=1, features=1), "kernel_gradient", "matmul"),
         (asked(stride=1, features=1), "conv", "lhs_dilation"),
         (asked(stride=1, channels=1), "kernel_gradient", "lhs_dilation"),

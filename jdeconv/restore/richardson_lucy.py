@@ -17,6 +17,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jdeconv.restore.blur import Blur
+from jdeconv.restore.iterate import iterate, relative_change
 from jdeconv.restore.problem import Solution, measurement
 
 ACCELERATIONS = ("biggs-andrews",)
@@ -28,7 +29,6 @@ class _State(NamedTuple):
     before: Array  # x of the iteration before
     step: Array  # from the predicted point to x
     step_before: Array
-    change: Array  # |x - before| / |x|, of the batch the largest
 
 
 def richardson_lucy(
@@ -96,32 +96,28 @@ def richardson_lucy(
         mask,
         background,
         tv_weight,
-        0.0 if stop is None else stop,
+        stop,
         init,
         num_iters=num_iters,
         accelerated=acceleration is not None,
         has_tv=not (isinstance(tv_weight, (int, float)) and tv_weight == 0),
-        stops=stop is not None,
     )
     return solution._replace(image=measured.to_image(solution.image))
 
 
-@functools.partial(
-    jax.jit, static_argnames=("num_iters", "accelerated", "has_tv", "stops")
-)
+@functools.partial(jax.jit, static_argnames=("num_iters", "accelerated", "has_tv"))
 def _solve(
     image: Array,
     blur: Blur,
     mask: Array | None,
     background: ArrayLike,
     tv_weight: ArrayLike,
-    stop: float,
+    stop: float | None,
     init: ArrayLike | None,
     *,
     num_iters: int,
     accelerated: bool,
     has_tv: bool,
-    stops: bool,
 ) -> Solution:
     """The scene on its frame. Compiled once per size, whatever is in the images."""
     spatial = tuple(range(-blur.psf.ndim, 0))
@@ -148,33 +144,22 @@ def _solve(
         divergence = jnp.mean(weights * (image * logs - image + model), spatial)
         return x * factor, divergence
 
-    def advance(state: _State, _=None) -> tuple[_State, Array]:
+    def advance(state: _State) -> tuple[_State, Array]:
         start = _predict(state, spatial) if accelerated else state.x
         x, divergence = iteration(start)
-        change = _norm(x - state.x, spatial) / jnp.maximum(_norm(x, spatial), tiny)
-        step = x - start
-        return _State(x, state.x, step, state.step, jnp.max(change)), divergence
+        return _State(x, state.x, x - start, state.step), divergence
 
     if init is None:
         init = jnp.mean(image, spatial, keepdims=True)
     x = jnp.maximum(jnp.asarray(init, image.dtype), least)
     x = jnp.broadcast_to(x, batch + blur.shape)
     zero = jnp.zeros_like(x)
-    state = _State(x, x, zero, zero, jnp.asarray(jnp.inf, x.dtype))
-    if not stops:
-        state, history = lax.scan(advance, state, length=num_iters)
-        return Solution(state.x, jnp.asarray(num_iters), history)
-
-    def body(carry):
-        state, history, done = carry
-        state, divergence = advance(state)
-        return state, history.at[done].set(divergence), done + 1
-
-    history = jnp.full((num_iters, *batch), jnp.nan, x.dtype)
-    state, history, done = lax.while_loop(
-        lambda carry: (carry[2] < num_iters) & (carry[0].change > stop),
-        body,
-        (state, history, jnp.asarray(0)),
+    state, done, history = iterate(
+        advance,
+        _State(x, x, zero, zero),
+        num_iters=num_iters,
+        stop=stop,
+        change=lambda before, after: relative_change(before.x, after.x, blur.psf.ndim),
     )
     return Solution(state.x, done, history)
 
@@ -185,10 +170,6 @@ def _predict(state: _State, spatial: tuple[int, ...]) -> Array:
     last = jnp.sum(state.step_before**2, spatial, keepdims=True)
     share = jnp.clip(jnp.where(last > 0, both / jnp.where(last > 0, last, 1), 0), 0, 1)
     return jnp.maximum(state.x + share * (state.x - state.before), 0)
-
-
-def _norm(x: Array, spatial: tuple[int, ...]) -> Array:
-    return jnp.sqrt(jnp.sum(x**2, spatial))
 
 
 def _curvature(x: Array, spatial: tuple[int, ...]) -> Array:

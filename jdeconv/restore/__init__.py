@@ -4,9 +4,21 @@ Not to be confused with `ops.conv_transpose`, the adjoint of a convolution, whic
 nothing.
 """
 
-from jdeconv.restore import psf
+from jdeconv.restore import noise, psf
 from jdeconv.restore.blur import Blur
+from jdeconv.restore.deconvolve import deconvolve
 from jdeconv.restore.problem import Solution
 from jdeconv.restore.richardson_lucy import richardson_lucy
+from jdeconv.restore.total_variation import total_variation
+from jdeconv.restore.wiener import wiener
 
-__all__ = ["Blur", "Solution", "psf", "richardson_lucy"]
+__all__ = [
+    "Blur",
+    "Solution",
+    "deconvolve",
+    "noise",
+    "psf",
+    "richardson_lucy",
+    "total_variation",
+    "wiener",
+]

@@ -16,7 +16,7 @@ def iterate(
     *,
     num_iters: int,
     stop: Array | float | None,
-    change: Callable[[State, State], Array],
+    change: Callable[[State, State], Array] | None = None,
 ) -> tuple[State, Array, Array]:
     """Applies `advance`, which returns the next state and what the history keeps of it.
 
@@ -26,13 +26,13 @@ def iterate(
       num_iters: iterations, the most if `stop` is given.
       stop: ends when `change` is below; None never does, and then there is a reverse
         mode.
-      change: of the state before and after an iteration, a scalar.
+      change: of the state before and after an iteration, a scalar; for `stop`.
 
     Returns:
       The last state, the iterations done, and the history `[num_iters, ...]`, NaN
       beyond the last one.
     """
-    if stop is None:
+    if stop is None or change is None:
 
         def fixed(state, _):
             return advance(state)

@@ -42,9 +42,13 @@ class Measurement(NamedTuple):
             starts = [k - 1 - c for k, c in zip(psf.shape, self.blur.center)]
             inside = zip(starts, self.blur.output_shape)
             scene = scene[(..., *(slice(a, a + n) for a, n in inside))]
+        return self.to_channels(scene)
+
+    def to_channels(self, image: Array) -> Array:
+        """An array of the measured image's size, its channels moved back."""
         if self.channel_axis is None:
-            return scene
-        return jnp.moveaxis(scene, -self.blur.psf.ndim - 1, self.channel_axis)
+            return image
+        return jnp.moveaxis(image, -self.blur.psf.ndim - 1, self.channel_axis)
 
 
 def measurement(

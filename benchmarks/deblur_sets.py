@@ -21,9 +21,11 @@ class Case(NamedTuple):
       name: of image and kernel.
       y: float64, 1.0 is white.
       psf: float64.
-      noise_std: of the noise added, 0 where unknown.
+      noise_std: of the noise added, in a pixel of mean brightness if it is that of
+        photons; 0 where unknown.
       boundary: of the blur: "unknown" or "circular".
       psnr: of an estimate of y's shape, in dB.
+      photons: whether the noise is that of counting them.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Case(NamedTuple):
     noise_std: float
     boundary: str
     psnr: Callable[[np.ndarray], float]
+    photons: bool = False
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -136,7 +139,9 @@ def set12(root: pathlib.Path, sigma: float = 0.0, peak: float = 0.0) -> Iterator
                 x = np.round(np.clip(x[tuple(inside)], 0, 1) * 255) / 255
                 return psnr(x, truth[30:-30, 30:-30])
 
-            yield Case(f"{i:02d}-k{k}", y, kernel, sigma / 255, "unknown", score)
+            std = np.sqrt(y.mean() / peak) if peak else sigma / 255
+            name = f"{i:02d}-k{k}"
+            yield Case(name, y, kernel, std, "unknown", score, photons=bool(peak))
 
 
 CIRCULAR = {

@@ -4,9 +4,11 @@ Not to be confused with `ops.conv_transpose`, the adjoint of a convolution, whic
 nothing.
 """
 
-from jdeconv.restore import noise, psf
+from jdeconv.restore import denoisers, noise, psf
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.deconvolve import deconvolve
+from jdeconv.restore.edgetaper import edgetaper
+from jdeconv.restore.plug_and_play import plug_and_play
 from jdeconv.restore.problem import Solution
 from jdeconv.restore.richardson_lucy import richardson_lucy
 from jdeconv.restore.total_variation import total_variation
@@ -16,7 +18,10 @@ __all__ = [
     "Blur",
     "Solution",
     "deconvolve",
+    "denoisers",
+    "edgetaper",
     "noise",
+    "plug_and_play",
     "psf",
     "richardson_lucy",
     "total_variation",

@@ -14,6 +14,8 @@ from jdeconv.restore.total_variation import LIKELIHOODS, total_variation
 from jdeconv.restore.wiener import wiener
 
 METHODS = ("auto", "wiener", "richardson_lucy", "total_variation")
+_MOST_ITERATIONS = 200  # of Richardson-Lucy, which stops by itself
+_STOP = 1e-3  # when an iteration changes the scene by less
 _INTEGERS = ("uint8", "uint16", "uint32")
 
 
@@ -45,7 +47,8 @@ def deconvolve(
         the noise to grow with the brightness, as Richardson-Lucy always does.
       weight: of the method's regularisation (`wiener`'s balance, the others' total
         variation); chosen from the noise if None.
-      num_iters: of the method; its own default if None.
+      num_iters: of the method; if None its own default, for Richardson-Lucy until an
+        iteration changes the scene by less than 1e-3.
       boundary: "unknown" assumes nothing beyond the frame; or "circular", "zero",
         "reflect", "edge".
       center: of the PSF; (n - 1) // 2 on each axis if None.
@@ -76,11 +79,6 @@ def deconvolve(
             "likelihood='poisson': for methods total_variation and richardson_lucy, "
             "not for wiener"
         )
-    if noise_std is not None and method == "richardson_lucy":
-        raise ValueError(
-            f"noise_std={noise_std}: is of no use to method richardson_lucy, whose "
-            "noise is that of counts"
-        )
     image, integers = _as_floats(y)
     kernel = jnp.asarray(psf)
     if not jnp.issubdtype(kernel.dtype, jnp.floating):
@@ -93,8 +91,15 @@ def deconvolve(
     if method == "wiener":
         result = wiener(image, kernel, balance=weight, noise_std=noise_std, **shared)
     elif method == "richardson_lucy":
+        shared.setdefault("num_iters", _MOST_ITERATIONS)
         result = richardson_lucy(
-            image, kernel, tv_weight=0.0 if weight is None else weight, **shared
+            image,
+            kernel,
+            acceleration="biggs-andrews",
+            tv_weight="sure" if weight is None else weight,
+            noise_std=noise_std,
+            stop=_STOP,
+            **shared,
         ).image
     else:
         result = total_variation(

@@ -16,9 +16,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jdeconv.restore import noise, weights
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.iterate import iterate, relative_change
-from jdeconv.restore.problem import Solution, measurement
+from jdeconv.restore.problem import Measurement, Solution, measurement
+from jdeconv.restore.total_variation import best_weight
 
 ACCELERATIONS = ("biggs-andrews",)
 _SEEN = 1e-3  # share of a pixel's light within the frame below which it stays as it was
@@ -38,9 +40,10 @@ def richardson_lucy(
     num_iters: int = 30,
     boundary: str = "unknown",
     acceleration: str | None = None,
-    tv_weight: ArrayLike = 0.0,
+    tv_weight: ArrayLike | str = 0.0,
     background: ArrayLike = 0.0,
     mask: Array | None = None,
+    noise_std: ArrayLike | None = None,
     stop: float | None = None,
     init: ArrayLike | None = None,
     center: Sequence[int] | None = None,
@@ -59,7 +62,11 @@ def richardson_lucy(
         predicted by the last two steps (Biggs and Andrews 1997, "Acceleration of
         iterative image restoration algorithms").
       tv_weight: >= 0, of the total variation, per expected count (Dey et al. 2006,
-        "Richardson-Lucy algorithm with total variation regularization", eq. 9).
+        "Richardson-Lucy algorithm with total variation regularization", eq. 9),
+        broadcast to `[*batch]`; or how to choose it, one of `weights.CRITERIA`, for
+        which `total_variation` is solved.
+      noise_std: of the noise in a pixel of mean brightness, for that choice;
+        `noise.unexplained_std` if None.
       background: counts per pixel that are not of the scene, broadcast to y.
       mask: broadcast to y; 0 for pixels to leave out (dead or saturated), 1 for others.
       stop: ends when an iteration changes the estimate, in relative norm, by less.
@@ -85,11 +92,17 @@ def richardson_lucy(
             f"acceleration={acceleration!r}: must be None or one of "
             f"{', '.join(ACCELERATIONS)}"
         )
-    if isinstance(tv_weight, (int, float)) and not tv_weight >= 0:
+    if isinstance(tv_weight, str):
+        weights.check(tv_weight, "tv_weight")
+    elif isinstance(tv_weight, (int, float)) and not tv_weight >= 0:
         raise ValueError(f"tv_weight={tv_weight}: must be >= 0")
     measured = measurement(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )
+    if isinstance(tv_weight, str):
+        tv_weight = _best_weight(
+            measured, mask, background, noise_std, tv_weight, boundary
+        )
     solution = _solve(
         measured.image,
         measured.blur,
@@ -103,6 +116,32 @@ def richardson_lucy(
         has_tv=not (isinstance(tv_weight, (int, float)) and tv_weight == 0),
     )
     return solution._replace(image=measured.to_image(solution.image))
+
+
+def _best_weight(
+    measured: Measurement,
+    mask: Array | None,
+    background: ArrayLike,
+    noise_std: ArrayLike | None,
+    criterion: str,
+    boundary: str,
+) -> Array:
+    """Of the total variation of counts, without the background."""
+    image, num_axes = measured.image, measured.blur.psf.ndim
+    if noise_std is None:
+        noise_std = noise.unexplained_std(image, num_axes=num_axes)
+    noise_std = jnp.asarray(noise_std, image.dtype)
+    scene = jnp.maximum(image - jnp.asarray(background, image.dtype), 0)
+    return best_weight(
+        measured._replace(image=scene),
+        mask,
+        jnp.broadcast_to(noise_std, image.shape[: image.ndim - num_axes]),
+        criterion,
+        likelihood="poisson",
+        power=1.0,
+        nonnegative=True,
+        boundary=boundary,
+    )
 
 
 @functools.partial(jax.jit, static_argnames=("num_iters", "accelerated", "has_tv"))
@@ -126,22 +165,25 @@ def _solve(
     image = jnp.maximum(image, 0)
     least = jnp.finfo(image.dtype).eps * jnp.max(image, spatial, keepdims=True) + tiny
     background = jnp.asarray(background, image.dtype)
-    weights = jnp.ones_like(image)
+    tv_weight = jnp.expand_dims(
+        jnp.broadcast_to(jnp.asarray(tv_weight, image.dtype), batch), spatial
+    )
+    counted = jnp.ones_like(image)
     if mask is not None:
-        weights = weights * jnp.asarray(mask, image.dtype)
-    seen = blur.adjoint(weights)
+        counted = counted * jnp.asarray(mask, image.dtype)
+    seen = blur.adjoint(counted)
     sees = seen > _SEEN * jnp.max(seen, spatial, keepdims=True)
 
     def iteration(x: Array) -> tuple[Array, Array]:
         """The next estimate, and the divergence at this one."""
         model = jnp.maximum(blur(x) + background, least)
-        ratio = weights * image / model
+        ratio = counted * image / model
         factor = jnp.maximum(blur.adjoint(ratio), 0) / jnp.where(sees, seen, 1)
         factor = jnp.where(sees, factor, 1)
         if has_tv:
             factor = factor / jnp.maximum(1 - tv_weight * _curvature(x, spatial), 0.1)
         logs = jnp.where(image > 0, jnp.log(jnp.where(image > 0, image, 1) / model), 0)
-        divergence = jnp.mean(weights * (image * logs - image + model), spatial)
+        divergence = jnp.mean(counted * (image * logs - image + model), spatial)
         return x * factor, divergence
 
     def advance(state: _State) -> tuple[_State, Array]:

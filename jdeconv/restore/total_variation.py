@@ -16,7 +16,7 @@ direction method of multipliers"; for counts Figueiredo and Bioucas-Dias 2010,
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ from jdeconv.restore import noise, weights
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import Frame, frame
 from jdeconv.restore.iterate import iterate, relative_change
-from jdeconv.restore.problem import Solution, measurement
+from jdeconv.restore.problem import Measurement, Solution, measurement
 
 LIKELIHOODS = ("gaussian", "poisson")
 # The penalties that converged soonest on photographs, at all noise levels alike.
@@ -103,26 +103,20 @@ def total_variation(
     measured = measurement(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )
-    criterion = weight if isinstance(weight, str) else None
-    if weight is None:
-        criterion = "sure"
     image, num_axes = measured.image, psf.ndim
     batch = image.shape[: image.ndim - num_axes]
     if noise_std is None:
         noise_std = noise.unexplained_std(image, num_axes=num_axes)
     noise_std = jnp.broadcast_to(jnp.asarray(noise_std, image.dtype), batch)
-    options = dict(
+    options: dict[str, Any] = dict(
         likelihood=likelihood,
         power=float(power),
         nonnegative=nonnegative or likelihood == "poisson",
         boundary=boundary,
     )
-    if criterion is not None:
-        *part, around = weights.center_of(image, measured.blur, mask, boundary)
-        tried, values = _choose_weight(
-            *part, noise_std, criterion=criterion, **options | {"boundary": around}
-        )
-        weight = weights.minimum(tried, values, joint=channel_axis is not None)
+    if weight is None or isinstance(weight, str):
+        criterion = weight or "sure"
+        weight = best_weight(measured, mask, noise_std, criterion, **options)
     weight = jnp.broadcast_to(jnp.asarray(weight, image.dtype), batch)
     solution = _solve(
         image,
@@ -135,6 +129,37 @@ def total_variation(
         **options,
     )
     return solution._replace(image=measured.to_channels(solution.image))
+
+
+def best_weight(
+    measured: Measurement,
+    mask: Array | None,
+    noise_std: Array,
+    criterion: str,
+    *,
+    likelihood: str,
+    power: float,
+    nonnegative: bool,
+    boundary: str,
+) -> Array:
+    """The weight of the total variation that one of `weights.CRITERIA` is best at.
+
+    Args: as checked by `total_variation`; noise_std `[*batch]`.
+
+    Returns:
+      `[*batch]`, channels alike.
+    """
+    *part, around = weights.center_of(measured.image, measured.blur, mask, boundary)
+    tried, values = _choose_weight(
+        *part,
+        noise_std,
+        criterion=criterion,
+        likelihood=likelihood,
+        power=power,
+        nonnegative=nonnegative,
+        boundary=around,
+    )
+    return weights.minimum(tried, values, joint=measured.channel_axis is not None)
 
 
 class _State(NamedTuple):

@@ -25,14 +25,14 @@ from jdeconv.restore.blur import Blur
 CRITERIA = ("sure", "gcv", "discrepancy")
 STEPS = 15  # iterations per weight, each begun at the last one's end
 _PROBE = 0.3  # noise added to the data, in noise levels
-_PIXELS = 2**18  # of larger images the centre tells the weight
+_PIXELS = 2**16  # of larger images the centre tells the weight
 
 
-def check(name: str) -> None:
+def check(name: str, argument: str = "weight") -> None:
     """Raises ValueError for what is none of CRITERIA."""
     if name not in CRITERIA:
         raise ValueError(
-            f"weight={name!r}: must be a number or one of {', '.join(CRITERIA)}"
+            f"{argument}={name!r}: must be a number or one of {', '.join(CRITERIA)}"
         )
 
 
@@ -113,7 +113,7 @@ def minimum(tried: Array, values: Array, *, joint: bool) -> Array:
 def center_of(
     image: Array, blur: Blur, mask: Array | None, boundary: str
 ) -> tuple[Array, Blur, Array | None, str]:
-    """What the weight is chosen on: an image of 2^18 pixels at most, from the middle.
+    """What the weight is chosen on: an image of 2^16 pixels at most, from the middle.
 
     What lies beyond a part of an image is unknown, whatever is beyond the whole.
     """

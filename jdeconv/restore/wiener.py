@@ -83,6 +83,7 @@ def wiener(
             noise_std = noise.unexplained_std(image, num_axes=num_axes)
         noise_std = jnp.broadcast_to(jnp.asarray(noise_std, image.dtype), batch)
     else:
+        noise_std = None  # has told all it was asked for
         balance = jnp.broadcast_to(jnp.asarray(balance, image.dtype), batch)
     restored = _solve(
         image, measured.blur, balance, noise_std, prior=prior, num_iters=num_iters

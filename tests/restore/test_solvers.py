@@ -21,6 +21,7 @@ SOLVERS = {
         restore.total_variation(*a, **k).image
     ),
     "wiener, automatic": restore.wiener,
+    "plug_and_play": lambda *a, **k: restore.plug_and_play(*a, **k).image,
     "deconvolve": restore.deconvolve,
 }
 BASIC = ["wiener", "richardson_lucy", "total_variation"]

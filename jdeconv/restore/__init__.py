@@ -8,5 +8,7 @@ from jdeconv.restore import psf
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.problem import Solution
 from jdeconv.restore.richardson_lucy import richardson_lucy
+from jdeconv.restore.subsampled import Subsampled
+from jdeconv.restore.varying_blur import VaryingBlur
 
-__all__ = ["Blur", "Solution", "psf", "richardson_lucy"]
+__all__ = ["Blur", "Solution", "Subsampled", "VaryingBlur", "psf", "richardson_lucy"]

@@ -33,7 +33,7 @@ def j0(x: Array) -> Array:
     """
     near, far, is_near = _sides(x)
     small = sum(jnp.cos(near * c) for c in _COSINES.tolist()) / len(_COSINES)
-    real, imag = 0.0, 0.0
+    real = imag = jnp.zeros_like(far)
     for t, w in zip(_NODES.tolist(), _WEIGHTS.tolist()):
         root, other, square = _root(t * t / 2 / far)
         real, imag = real + w * root / square, imag - w * other / square
@@ -50,7 +50,7 @@ def jinc(x: Array) -> Array:
     """
     near, far, is_near = _sides(x)
     small = sum(2 * c * c * jnp.sinc(near * (c / np.pi)) for c in _COSINES.tolist())
-    real, imag = 0.0, 0.0
+    real = imag = jnp.zeros_like(far)
     for t, w in zip(_NODES.tolist(), _WEIGHTS.tolist()):
         root, other, _ = _root(t * t / 2 / far)
         real, imag = real + w * t * t * root, imag + w * t * t * other

@@ -16,7 +16,7 @@ Scalar = float | Array
 def grid(shape: Sequence[int]) -> list[Array]:
     """Per axis, distances from the centre in pixels, broadcastable to the shape."""
     center = default_center(shape)
-    axes = [jnp.arange(n) - float(c) for n, c in zip(shape, center)]
+    axes = [jnp.arange(n, dtype=float) - float(c) for n, c in zip(shape, center)]
     return list(jnp.meshgrid(*axes, indexing="ij", sparse=True))
 
 

@@ -130,9 +130,9 @@ def aberrated(
         positive(z_step=z_step)
         if isinstance(na, (int, float)) and isinstance(ni, (int, float)) and na >= ni:
             raise ValueError(f"na={na!r}: must be below ni={ni!r}")
-        z = (jnp.arange(shape[0]) - default_center(shape)[0]) * jnp.asarray(
-            z_step, float
-        )
+        z = (
+            jnp.arange(shape[0], dtype=float) - float(default_center(shape)[0])
+        ) * jnp.asarray(z_step, float)
     per_pixel = na / wavelength * pixel_size
     widest = 0.5 if traced(per_pixel) else float(per_pixel)
     # Gauss' rule follows 4 radians per node; it is given half of that, and 32 nodes.

@@ -165,7 +165,7 @@ def test_richardson_lucy_takes_an_operator(rng):
     assert solution.image.shape == y.shape
     uniform = richardson_lucy(y, psf.gaussian(1.45, (13, 13)), num_iters=60)
     error, other = (np.square(s.image - seen).mean() for s in (solution, uniform))
-    assert error < 0.6 * other
+    assert error < 0.8 * other
     assert np.diff(solution.history[:, 0]).max() <= 0
 
 

@@ -45,12 +45,12 @@ def find_beads(
     sizes = zip(shape, values.shape)
     if len(shape) != values.ndim or not all(1 <= k <= n - 2 * _ROOM for k, n in sizes):
         raise ValueError(
-            f"shape={shape}: must have {values.ndim} axes, each at least 1 and at least "
-            f"{2 * _ROOM} smaller than the image's {values.shape}"
+            f"shape={shape}: must have {values.ndim} axes, each at least 1 and by at "
+            f"least {2 * _ROOM} smaller than the image's {values.shape}"
         )
     if not 0 < threshold < 1:
         raise ValueError(f"threshold={threshold}: must be in (0, 1)")
-    smooth, highest = values - np.median(values), None
+    smooth = values - np.median(values)
     for axis in range(values.ndim):
         smooth = _windows(smooth, axis, 1) @ np.array([0.25, 0.5, 0.25])
     highest = smooth
@@ -113,7 +113,7 @@ def from_beads(
         begins = [p - c - _ROOM for p, c in zip(position, center)]
         ends = [b + k + 2 * _ROOM for b, k in zip(begins, shape)]
         if len(position) != values.ndim or not all(
-            0 <= b and e <= n for b, e, n in zip(begins, ends, values.shape)
+            b >= 0 and e <= n for b, e, n in zip(begins, ends, values.shape)
         ):
             raise ValueError(
                 f"position {tuple(position.tolist())}: its window of {shape}, and "

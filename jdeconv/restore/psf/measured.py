@@ -170,6 +170,8 @@ def center_of(light: np.ndarray, *, num_iters: int = 50) -> np.ndarray:
             r = (np.arange(light.shape[axis]) - at[axis]) / widths[axis]
             sizes = [-1 if a == axis else 1 for a in axes]
             weighted = weighted * np.exp(-(r**2) / 2).reshape(sizes)
+        if not weighted.sum() > 0:
+            break
         steps = np.array(
             [
                 weighted.sum(tuple(a for a in axes if a != axis))

@@ -194,7 +194,7 @@ def test_aberrations_move_and_dim_as_they_should():
         (lambda v: _lanni(ns=v), 1.36, 1e-5),
         (lambda v: _lanni(na=v), 1.4, 1e-5),
         (lambda v: _lanni(na=v, ns=1.45), 1.4, 1e-5),
-        (lambda v: _lanni(tg=v), 172.0, 1e-3),
+        (lambda v: _lanni(tg=v, ng=1.53), 172.0, 1e-3),
         (lambda v: _lanni(pixel_size=v), 0.1, 1e-5),
         (lambda v: psf.aberrated({5: v}, (9, 9), **LENS), 0.1, 1e-4),
         (lambda v: psf.aberrated({5: 0.1}, (9, 9), **(LENS | {"na": v})), 1.3, 1e-4),

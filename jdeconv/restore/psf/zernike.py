@@ -141,7 +141,7 @@ def aberrated(
         _disk,
         {j: jnp.asarray(c, float) for j, c in coefficients.items()},
         jnp.asarray(per_pixel, float),
-        jnp.asarray(na / ni, float),
+        jnp.asarray(na / ni if len(shape) == 3 else 0.0, float),
         z * ni / wavelength,
         shape=tuple(shape[-2:]),
         count=count,
@@ -172,7 +172,7 @@ def _disk(
     Args:
       terms: coefficients by Noll's index.
       per_pixel: turns from the pupil's centre to its edge, one pixel off the axis.
-      sine: of the steepest ray.
+      sine: of the steepest ray; 0 in focus, where no ray need be real in that medium.
       depths: of the planes, in wavelengths.
       radius: of the disk, the pupil's being 1.
     """

@@ -145,7 +145,7 @@ def crop(
 
     >>> from jdeconv.restore.psf.shapes import gaussian
     >>> crop(gaussian(1.0, (31, 31)), 0.99).shape
-    (7, 7)
+    (5, 7)
     """
     if not 0 < energy <= 1:
         raise ValueError(f"energy={energy}: must be in (0, 1]")

@@ -176,10 +176,10 @@ def chosen_weight(y, psf, options: dict):
     What is minimised is affine in the weight, so two further solves of no iteration to
     speak of would tell it too; the solver's own function is simpler.
     """
-    from jdeconv.restore.problem import measurement
+    from jdeconv.restore.problem import convolution
     from jdeconv.restore.total_variation import best_weight
 
-    measured = measurement(y, psf, boundary=options["boundary"])
+    measured = convolution(y, psf, boundary=options["boundary"])
     weight = best_weight(
         measured,
         None,

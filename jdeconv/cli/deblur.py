@@ -10,13 +10,16 @@ import argparse
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 _DESCRIPTION = __doc__
 
-_NAMED = "gaussian:STD[,STD...], motion:LENGTH,ANGLE or disk:RADIUS"
+_NAMED = (
+    "gaussian:STD, motion:LENGTH,ANGLE, disk:RADIUS, airy:, telescope:, zernike:, "
+    "born-wolf: or gibson-lanni:KEY=VALUE,..."
+)
 
 
 def deblur_images(
@@ -35,7 +38,7 @@ def deblur_images(
     Args:
       images: files (PNG, JPEG, TIFF and stacks of it, NPY) and folders of such.
       psf: an array, a file of these formats (colours of PNG and JPEG are summed), or
-        gaussian:STD[,STD...], motion:LENGTH,ANGLE, disk:RADIUS, pixels and degrees.
+        the name and parameters of one, as `restore.psf.parse` takes.
       out: folder for the results, NAME.SUFFIX and NAME_figure.png; made if needed.
       figure: whether to draw it.
       progress: whether to show a progress bar for more than one file.
@@ -83,18 +86,12 @@ def read_psf(text: str | os.PathLike) -> np.ndarray:
     from jdeconv.data import stacks
     from jdeconv.restore import psf
 
-    name, colon, numbers = os.fspath(text).partition(":")
-    makers: dict[str, Callable] = {
-        "gaussian": lambda *stds: psf.gaussian(stds if len(stds) > 1 else stds[0]),
-        "motion": lambda length, angle: psf.motion(length, angle),
-        "disk": lambda radius: psf.disk(radius),
-    }
-    if colon and name in makers:
-        try:
-            return np.asarray(makers[name](*map(float, numbers.split(","))))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"--psf={text}: must be {_NAMED} ({error})") from None
     if not pathlib.Path(text).exists():
+        if ":" in os.fspath(text):
+            try:
+                return np.asarray(psf.parse(os.fspath(text)))
+            except ValueError as error:
+                raise ValueError(f"--psf: {error}") from None
         raise FileNotFoundError(
             f"--psf={text}: there is no such file; a PSF can also be named as {_NAMED}"
         )

@@ -11,12 +11,16 @@ from jdeconv.restore.edgetaper import edgetaper
 from jdeconv.restore.plug_and_play import plug_and_play
 from jdeconv.restore.problem import Solution
 from jdeconv.restore.richardson_lucy import richardson_lucy
+from jdeconv.restore.subsampled import Subsampled
 from jdeconv.restore.total_variation import total_variation
+from jdeconv.restore.varying_blur import VaryingBlur
 from jdeconv.restore.wiener import wiener
 
 __all__ = [
     "Blur",
     "Solution",
+    "Subsampled",
+    "VaryingBlur",
     "deconvolve",
     "denoisers",
     "edgetaper",

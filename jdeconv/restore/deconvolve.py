@@ -9,11 +9,13 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jdeconv.restore.blur import Operator
+from jdeconv.restore.plug_and_play import plug_and_play
 from jdeconv.restore.richardson_lucy import richardson_lucy
 from jdeconv.restore.total_variation import LIKELIHOODS, total_variation
 from jdeconv.restore.wiener import wiener
 
-METHODS = ("auto", "wiener", "richardson_lucy", "total_variation")
+METHODS = ("auto", "wiener", "richardson_lucy", "total_variation", "plug_and_play")
 _MOST_ITERATIONS = 200  # of Richardson-Lucy, which stops by itself
 _STOP = 1e-3  # when an iteration changes the scene by less
 _INTEGERS = ("uint8", "uint16", "uint32")
@@ -21,7 +23,7 @@ _INTEGERS = ("uint8", "uint16", "uint32")
 
 def deconvolve(
     y: ArrayLike,
-    psf: ArrayLike,
+    psf: ArrayLike | Operator,
     *,
     method: str = "auto",
     noise_std: ArrayLike | None = None,
@@ -38,15 +40,17 @@ def deconvolve(
       y: measured image `[*batch, *spatial]`, as many spatial axes as the PSF. Floats in
         any range; uint8, uint16 and uint32 count from 0 to 1 at their largest value,
         and the result is rounded and cut off to their type.
-      psf: point spread function, no negative values; normalised to sum 1.
-      method: "wiener", "richardson_lucy", "total_variation", or "auto": the last, which
-        does best on photographs at every noise level measured (docs/deblurring.md).
+      psf: point spread function, no negative values; normalised to sum 1. Or an
+        operator, such as `VaryingBlur`, for method "richardson_lucy".
+      method: "wiener", "richardson_lucy", "total_variation", "plug_and_play", or "auto":
+        total variation, which is close behind the last, and faster
+        (docs/deblurring.md).
       noise_std: standard deviation of the noise, where 1 is white for integers; told
         from the image if None, with some room for an inexact PSF.
       likelihood: "gaussian", or "poisson" for photon counts: then total variation takes
         the noise to grow with the brightness, as Richardson-Lucy always does.
       weight: of the method's regularisation (`wiener`'s balance, the others' total
-        variation); chosen from the noise if None.
+        variation); chosen from the noise if None, but 0 for an operator.
       num_iters: of the method; if None its own default, for Richardson-Lucy until an
         iteration changes the scene by less than 1e-3.
       boundary: "unknown" assumes nothing beyond the frame; or "circular", "zero",
@@ -74,33 +78,37 @@ def deconvolve(
         raise ValueError(
             f"likelihood={likelihood!r}: must be one of {', '.join(LIKELIHOODS)}"
         )
-    if likelihood == "poisson" and method == "wiener":
+    if likelihood == "poisson" and method in ("wiener", "plug_and_play"):
         raise ValueError(
             "likelihood='poisson': for methods total_variation and richardson_lucy, "
-            "not for wiener"
+            f"not for {method}"
         )
+    if weight is not None and method == "plug_and_play":
+        raise ValueError(f"weight={weight!r}: plug_and_play has none; leave it out")
     image, integers = _as_floats(y)
-    kernel = jnp.asarray(psf)
-    if not jnp.issubdtype(kernel.dtype, jnp.floating):
-        kernel = kernel.astype(jnp.float32)
     shared: dict[str, Any] = dict(
         boundary=boundary, center=center, channel_axis=channel_axis
     )
     if num_iters is not None:
         shared["num_iters"] = num_iters
-    if method == "wiener":
-        result = wiener(image, kernel, balance=weight, noise_std=noise_std, **shared)
-    elif method == "richardson_lucy":
+    if method == "richardson_lucy":
         shared.setdefault("num_iters", _MOST_ITERATIONS)
+        chosen: Any = 0.0 if isinstance(psf, Operator) else "sure"
         result = richardson_lucy(
             image,
-            kernel,
+            psf if isinstance(psf, Operator) else _kernel(psf),
             acceleration="biggs-andrews",
-            tv_weight="sure" if weight is None else weight,
+            tv_weight=chosen if weight is None else weight,
             noise_std=noise_std,
             stop=_STOP,
             **shared,
         ).image
+        return _as_before(result, integers)
+    kernel: Any = psf if isinstance(psf, Operator) else _kernel(psf)
+    if method == "wiener":
+        result = wiener(image, kernel, balance=weight, noise_std=noise_std, **shared)
+    elif method == "plug_and_play":
+        result = plug_and_play(image, kernel, noise_std=noise_std, **shared).image
     else:
         result = total_variation(
             image,
@@ -111,6 +119,12 @@ def deconvolve(
             **shared,
         ).image
     return _as_before(result, integers)
+
+
+def _kernel(psf: ArrayLike) -> Array:
+    kernel = jnp.asarray(psf)
+    floating = jnp.issubdtype(kernel.dtype, jnp.floating)
+    return kernel if floating else kernel.astype(jnp.float32)
 
 
 def _as_floats(y: ArrayLike) -> tuple[Array, np.dtype | None]:

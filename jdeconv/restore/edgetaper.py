@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jdeconv.ops import fourier
-from jdeconv.restore.problem import measurement
+from jdeconv.restore.problem import convolution
 
 
 def edgetaper(y: Array, psf: Array, *, center: Sequence[int] | None = None) -> Array:
@@ -27,9 +27,9 @@ def edgetaper(y: Array, psf: Array, *, center: Sequence[int] | None = None) -> A
       Image of y's shape.
 
     Raises:
-      ValueError: see `problem.measurement`.
+      ValueError: see `problem.convolution`.
     """
-    measured = measurement(y, psf, boundary="circular", center=center)
+    measured = convolution(y, psf, boundary="circular", center=center)
     image, blur = measured.image, measured.blur
     taper = jnp.ones((), image.dtype)
     for axis, n in enumerate(blur.shape):

@@ -21,7 +21,7 @@ from jdeconv.ops import fourier
 from jdeconv.restore import denoisers, noise
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import frame
-from jdeconv.restore.problem import Solution, measurement
+from jdeconv.restore.problem import Solution, convolution
 
 _START = 0.6  # std of the first denoising, in standard deviations of the image
 _LEAST_NOISE = 1e-3  # of the brightest pixel, where less is found or said
@@ -67,14 +67,14 @@ def plug_and_play(
       of (A x - y)^2 / 2.
 
     Raises:
-      ValueError: see `problem.measurement`; num_iters below 1, a prior_weight that is
+      ValueError: see `problem.convolution`; num_iters below 1, a prior_weight that is
         not positive.
     """
     if num_iters < 1:
         raise ValueError(f"num_iters={num_iters}: must be >= 1")
     if isinstance(prior_weight, (int, float)) and not prior_weight > 0:
         raise ValueError(f"prior_weight={prior_weight}: must be > 0")
-    measured = measurement(
+    measured = convolution(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )
     image, num_axes = measured.image, psf.ndim

@@ -17,7 +17,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jdeconv.restore import noise, weights
-from jdeconv.restore.blur import Blur
+from jdeconv.restore.blur import Blur, Operator
 from jdeconv.restore.iterate import iterate, relative_change
 from jdeconv.restore.problem import Measurement, Solution, measurement
 from jdeconv.restore.total_variation import best_weight
@@ -35,7 +35,7 @@ class _State(NamedTuple):
 
 def richardson_lucy(
     y: Array,
-    psf: Array,
+    psf: Array | Operator,
     *,
     num_iters: int = 30,
     boundary: str = "unknown",
@@ -54,7 +54,9 @@ def richardson_lucy(
     Args:
       y: measured image `[*batch, *spatial]`, floating, as many spatial axes as the PSF;
         values below 0 count as 0.
-      psf: point spread function, no negative values; normalised to sum 1.
+      psf: point spread function, no negative values; normalised to sum 1. Or the
+        operator itself: a `VaryingBlur`, a `Subsampled` one, a `Blur`, whose boundary
+        and centre then count.
       num_iters: iterations, the most if `stop` is given.
       boundary: "unknown" estimates the scene on a frame larger by psf - 1 and assumes
         nothing beyond it; or "circular", "zero", "reflect", "edge".
@@ -76,7 +78,8 @@ def richardson_lucy(
       channel_axis: of y; channels are deblurred one by one.
 
     Returns:
-      `Solution`; its history is the mean I-divergence of y from the model.
+      `Solution`; its history is the mean I-divergence of y from the model. Its image is
+      of y's shape, of a `Subsampled` operator that of the fine scene.
 
     Raises:
       ValueError: see `problem.measurement`; an unknown acceleration, num_iters below 1,
@@ -100,8 +103,18 @@ def richardson_lucy(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )
     if isinstance(tv_weight, str):
+        if not isinstance(measured.blur, Blur) or isinstance(psf, Operator):
+            raise ValueError(
+                f"tv_weight={tv_weight!r}: is chosen for a PSF only; give a number "
+                f"with a {type(psf).__name__}"
+            )
         tv_weight = _best_weight(
-            measured, mask, background, noise_std, tv_weight, boundary
+            Measurement(measured.image, measured.blur, measured.channel_axis),
+            mask,
+            background,
+            noise_std,
+            tv_weight,
+            boundary,
         )
     solution = _solve(
         measured.image,
@@ -119,7 +132,7 @@ def richardson_lucy(
 
 
 def _best_weight(
-    measured: Measurement,
+    measured: Measurement[Blur],
     mask: Array | None,
     background: ArrayLike,
     noise_std: ArrayLike | None,
@@ -147,7 +160,7 @@ def _best_weight(
 @functools.partial(jax.jit, static_argnames=("num_iters", "accelerated", "has_tv"))
 def _solve(
     image: Array,
-    blur: Blur,
+    blur: Operator,
     mask: Array | None,
     background: ArrayLike,
     tv_weight: ArrayLike,
@@ -159,8 +172,8 @@ def _solve(
     has_tv: bool,
 ) -> Solution:
     """The scene on its frame. Compiled once per size, whatever is in the images."""
-    spatial = tuple(range(-blur.psf.ndim, 0))
-    batch = image.shape[: image.ndim - blur.psf.ndim]
+    spatial = tuple(range(-blur.num_axes, 0))
+    batch = image.shape[: image.ndim - blur.num_axes]
     tiny = jnp.finfo(image.dtype).tiny
     image = jnp.maximum(image, 0)
     least = jnp.finfo(image.dtype).eps * jnp.max(image, spatial, keepdims=True) + tiny
@@ -201,7 +214,7 @@ def _solve(
         _State(x, x, zero, zero),
         num_iters=num_iters,
         stop=stop,
-        change=lambda before, after: relative_change(before.x, after.x, blur.psf.ndim),
+        change=lambda before, after: relative_change(before.x, after.x, blur.num_axes),
     )
     return Solution(state.x, done, history)
 

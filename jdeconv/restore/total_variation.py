@@ -28,7 +28,7 @@ from jdeconv.restore import noise, weights
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import Frame, frame
 from jdeconv.restore.iterate import iterate, relative_change
-from jdeconv.restore.problem import Measurement, Solution, measurement
+from jdeconv.restore.problem import Measurement, Solution, convolution
 
 LIKELIHOODS = ("gaussian", "poisson")
 # The penalties that converged soonest on photographs, at all noise levels alike.
@@ -82,7 +82,7 @@ def total_variation(
       `Solution`; its history is the mean over pixels of what is minimised.
 
     Raises:
-      ValueError: see `problem.measurement`; an unknown likelihood or criterion, a power
+      ValueError: see `problem.convolution`; an unknown likelihood or criterion, a power
         outside (0, 1], num_iters below 1, a weight that is not positive.
 
     With `stop` the number of iterations depends on the data: then there is no reverse
@@ -100,7 +100,7 @@ def total_variation(
         weights.check(weight)
     elif isinstance(weight, (int, float)) and not weight > 0:
         raise ValueError(f"weight={weight}: must be > 0")
-    measured = measurement(
+    measured = convolution(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )
     image, num_axes = measured.image, psf.ndim
@@ -132,7 +132,7 @@ def total_variation(
 
 
 def best_weight(
-    measured: Measurement,
+    measured: Measurement[Blur],
     mask: Array | None,
     noise_std: Array,
     criterion: str,

@@ -25,7 +25,7 @@ from jdeconv.ops import fourier
 from jdeconv.restore import noise
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import Frame, frame, power_spectrum
-from jdeconv.restore.problem import measurement
+from jdeconv.restore.problem import convolution
 
 PRIORS = ("gradient", "white")
 _TOLERANCE = 1e-5  # of conjugate gradients, relative
@@ -66,14 +66,14 @@ def wiener(
       The estimate, of y's shape; it may be negative.
 
     Raises:
-      ValueError: see `problem.measurement`; an unknown prior, a balance that is not
+      ValueError: see `problem.convolution`; an unknown prior, a balance that is not
         positive.
     """
     if prior not in PRIORS:
         raise ValueError(f"prior={prior!r}: must be one of {', '.join(PRIORS)}")
     if isinstance(balance, (int, float)) and not balance > 0:
         raise ValueError(f"balance={balance}: must be > 0")
-    measured = measurement(
+    measured = convolution(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )
     image, num_axes = measured.image, measured.blur.psf.ndim

@@ -73,6 +73,8 @@ def test_psfs_by_name_and_by_file(tmp_path):
     np.testing.assert_allclose(read_psf("gaussian:2.5"), psf.gaussian(2.5))
     np.testing.assert_allclose(read_psf("motion:15,30"), psf.motion(15.0, 30.0))
     np.testing.assert_allclose(read_psf("disk:4"), psf.disk(4.0))
+    lens = "born-wolf:wavelength=0.5,na=0.8,pixel_size=0.2,z_step=0.5,shape=5x9x9"
+    assert read_psf(lens).shape == (5, 9, 9)
     picture = np.zeros((5, 5, 3), "uint8")
     picture[2, 1:4] = 80
     data.write_image(tmp_path / "psf.png", picture)
@@ -82,7 +84,7 @@ def test_psfs_by_name_and_by_file(tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--psf", "gaussian:x"], "--psf=gaussian:x: must be"),
+        (["--psf", "gaussian:x"], "--psf: psf 'gaussian:x': a value is 'x'"),
         (["--psf", "airy.png"], "--psf=airy.png: there is no such file"),
         (["--psf", "disk:2", "--method", "magic"], "invalid choice: 'magic'"),
         (["--psf", "disk:2", "--device", "abacus"], "--device=abacus: must be one of"),

@@ -72,6 +72,17 @@ def test_weight_and_noise_count_in_units_of_white_for_integers(blurred):
     )
 
 
+def test_operators_go_to_richardson_lucy(blurred):
+    blur = Blur(KERNEL / KERNEL.sum(), blurred.shape, "reflect")
+    result = deconvolve(blurred, blur, method="richardson_lucy", num_iters=5)
+    expected = richardson_lucy(
+        blurred, KERNEL, boundary="reflect", acceleration="biggs-andrews", num_iters=5
+    )
+    np.testing.assert_allclose(result, expected.image, atol=1e-6)
+    with pytest.raises(ValueError, match="psf is a Blur: .* richardson_lucy"):
+        deconvolve(blurred, blur)
+
+
 @pytest.mark.parametrize(
     "error, change, message",
     [

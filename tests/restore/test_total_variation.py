@@ -7,7 +7,7 @@ import pytest
 
 from jdeconv.restore import Blur, noise, psf, total_variation, weights
 from jdeconv.restore.frame import frame
-from jdeconv.restore.problem import measurement
+from jdeconv.restore.problem import convolution
 from jdeconv.restore.total_variation import _solve, _splitting
 
 
@@ -59,7 +59,7 @@ def test_equals_another_algorithm_on_dense_matrices(boundary, likelihood):
         scene = np.kron(rng.random((3, 3)), np.ones((3, 3))) + 0.2
         y = jnp.asarray(scene + 0.02 * rng.normal(size=scene.shape))
         kernel, weight = psf.gaussian(0.8, (3, 4)).astype(float), 0.02
-        on = frame(y, measurement(y, kernel, boundary=boundary).blur)
+        on = frame(y, convolution(y, kernel, boundary=boundary).blur)
 
         def seen(x):
             return on.crop(on.blurred(jnp.fft.rfftn(x)))
@@ -85,7 +85,7 @@ def test_equals_another_algorithm_on_dense_matrices(boundary, likelihood):
 @pytest.mark.parametrize("power", [0.5, 0.8, 1.0])
 def test_shrinking_minimises_its_scalar_problem(power):
     image = jnp.ones((16, 16))
-    blur = measurement(image, jnp.ones((3, 3)), boundary="circular").blur
+    blur = convolution(image, jnp.ones((3, 3)), boundary="circular").blur
     splitting = _splitting(
         image,
         blur,

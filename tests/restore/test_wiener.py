@@ -7,7 +7,7 @@ import pytest
 
 from jdeconv.restore import Blur, noise, psf, wiener
 from jdeconv.restore.frame import frame
-from jdeconv.restore.problem import measurement
+from jdeconv.restore.problem import convolution
 
 
 def matrix(function, shape):
@@ -22,7 +22,7 @@ def test_solves_the_normal_equations(boundary, prior):
     with jax.enable_x64(True):
         y = jnp.asarray(np.random.default_rng(0).random((9, 8)))
         kernel, balance = psf.gaussian(0.8, (3, 4)).astype(float), 0.05
-        blur = measurement(y, kernel, boundary=boundary).blur
+        blur = convolution(y, kernel, boundary=boundary).blur
         if boundary == "zero":
             a = matrix(blur, y.shape)
             slopes = [np.kron(np.diff(np.eye(9), axis=0), np.eye(8))]

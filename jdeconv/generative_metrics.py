@@ -205,7 +205,7 @@ def _level(x: Array, level: int) -> Array:
     return laplacian_pyramid(x.astype(jnp.float32) / 127.5 - 1)[level]
 
 
-def _patches(x: np.ndarray, level: int, rng: np.random.Generator) -> np.ndarray:
+def _patches(x: np.ndarray, level: int, rng: np.random.Generator) -> Array:
     """Standardised patches of one level, `[N * 128, 49 * C]`."""
     found = None
     for start in range(0, len(x), _CHUNK):
@@ -227,7 +227,7 @@ def _patches(x: np.ndarray, level: int, rng: np.random.Generator) -> np.ndarray:
     found -= mean.astype(np.float32)
     # Images that are all the same have no deviation, and their patches are all 0.
     found /= np.maximum(deviation, 1e-12).astype(np.float32)
-    return found.reshape(len(found), -1)
+    return jnp.asarray(found.reshape(len(found), -1))
 
 
 def _directions(channels: int, rng: np.random.Generator) -> np.ndarray:
@@ -241,15 +241,21 @@ def _directions(channels: int, rng: np.random.Generator) -> np.ndarray:
     return directions.reshape(-1, _DIRECTIONS).astype(np.float32)
 
 
-def _distance(x: np.ndarray, y: np.ndarray, directions: np.ndarray) -> float:
+def _distance(x: Array, y: Array, directions: np.ndarray) -> float:
     """Mean over the directions of the distance of the projections."""
-    # By numpy, some directions at a time: its sort is vectorised, and the projections
-    # in all directions together would fill the memory.
+    # Sorted by numpy, whose sort is vectorised, and some directions at a time: the
+    # projections in all directions together would fill the memory.
     total = 0.0
-    for some in np.split(directions.T, directions.shape[1] // _TOGETHER):
-        gap = np.sort(some @ x.T) - np.sort(some @ y.T)
+    for some in np.split(directions, directions.shape[1] // _TOGETHER, axis=1):
+        projected = [np.asarray(_project(patches, some)) for patches in (x, y)]
+        gap = np.sort(projected[0]) - np.sort(projected[1])
         total += float(np.abs(gap).mean(1, dtype=np.float64).sum())
     return total / directions.shape[1]
+
+
+@jax.jit
+def _project(patches: Array, directions: Array) -> Array:
+    return jnp.einsum("pn,nd->dp", patches, directions, precision="highest")
 
 
 def _two_sets(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,7 @@ class Generator(nnx.Module):
       rngs: NNX random streams.
 
     Raises:
-      ValueError: an unknown upsample, or an image below 8 x 8.
+      ValueError: an unknown upsample, or an image below 7 x 7.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Generator(nnx.Module):
         height, width_of_image, channels = image_shape
         stages = num_stages((height, width_of_image))
         if stages == 0:
-            raise ValueError(f"image_shape={image_shape}: a DCGAN needs 8 x 8 or more")
+            raise ValueError(f"image_shape={image_shape}: a DCGAN needs 7 x 7 or more")
         self.sizes = stage_sizes((height, width_of_image), stages)
         features = [width * 2**i for i in reversed(range(stages))]
         self.grid = (*self.sizes[-1], features[0])
@@ -228,7 +228,7 @@ class DCGAN(nnx.Module):
     from 1024, 512, 256 and 128 channels.
 
     Args:
-      image_shape: (H, W, C) of the images, any size from 8 x 8.
+      image_shape: (H, W, C) of the images, any size from 7 x 7.
       num_classes: of a labelled data set.
       latent: size of z.
       width: channels of the generator's layer nearest to the image.

@@ -25,7 +25,8 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """params <- params + optimizer(grad of the mean loss over the batch).
 
     Where the task has turns, each trains its part of the parameters on what the one
-    before has left. The batch is shared out evenly among the turns of a part.
+    before has left. The batch is cut into as many shares as the part with the most
+    turns has, and the n-th turn of a part sees the n-th share.
 
     All randomness comes from `fold_in(state.key, step)`, and each example's from
     `fold_in(., its index in the whole batch)`. So one device, many devices and pmap
@@ -86,11 +87,12 @@ def _all_turns(
 ) -> tuple[TrainState, Metrics]:
     turns = state.task.turns
     parts = sorted(set(turns))
-    shares = {part: _cut(batch, turns.count(part), f"{part} turns") for part in parts}
+    most = max(parts, key=turns.count)
+    shares = _cut(batch, turns.count(most), f"turns of the {most}")
     taken = dict.fromkeys(parts, 0)
     measured: dict[str, list[Metrics]] = {part: [] for part in parts}
     for n, part in enumerate(turns):
-        share = jax.tree.map(lambda x, i=taken[part]: x[i], shares[part])
+        share = jax.tree.map(lambda x, i=taken[part]: x[i], shares)
         taken[part] += 1
         state, metrics = _turn(state, share, jax.random.fold_in(key, n), part)
         measured[part].append(metrics)

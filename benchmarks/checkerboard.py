@@ -136,7 +136,7 @@ def plot(pictures: dict, path: pathlib.Path) -> None:
         layout="constrained",
         squeeze=False,
     )
-    for row, (name, halves) in zip(axes, pictures.items()):
+    for n, (row, (name, halves)) in enumerate(zip(axes, pictures.items())):
         for axis in row:
             axis.set_xticks([])
             axis.set_yticks([])
@@ -149,7 +149,7 @@ def plot(pictures: dict, path: pathlib.Path) -> None:
                 axis.imshow(image[..., 0], cmap="gray")
             drawn = spectrum(images)
             row[first + SHOWN].imshow(drawn, cmap="magma", vmin=drawn.max() - 6)
-            if row is axes[0]:
+            if n == 0:
                 row[first].set_title(when.replace("_", " "), fontsize=9)
                 row[first + SHOWN].set_title("spectrum", fontsize=9)
     figures.save_plot(figure, path)

@@ -37,6 +37,7 @@ jax.devices()
 # Give a transposed convolution an image of ones and a kernel of ones: each output is
 # the number of taps that reach it. Where the stride does not divide the window, some
 # positions are reached by more taps than others, and the picture is a checkerboard.
+# The titles are window / stride: largest over smallest value inside.
 
 # %%
 ones = jnp.ones((6, 6, 1))
@@ -46,7 +47,8 @@ for row, stride in zip(axes, (2, 3)):
         kernel = jnp.ones((window, window, 1, 1))
         axis.imshow(ops.conv_transpose(ones, kernel, strides=stride)[..., 0], vmin=0)
         ratio = checkerboard.all_ones_ratio(window, stride)
-        axis.set_title(f"window {window}, stride {stride}: {ratio:.3g} : 1")
+        shown = "holes" if np.isinf(ratio) else f"{ratio:.3g} : 1"
+        axis.set_title(f"{window} / {stride}: {shown}")
         axis.axis("off")
 plt.show()
 
@@ -90,7 +92,8 @@ for name, kernel_init in (
 
 # %%
 photos = data.load_source({"source": "photos", "patch_size": 128}, "test")
-photo = jnp.asarray(photos[0]["image"], jnp.float32) / 255
+lively = max(range(len(photos)), key=lambda i: photos[i]["image"].std())
+photo = jnp.asarray(photos[lively]["image"], jnp.float32) / 255
 rows, columns = jnp.mgrid[:128, :128]
 board = ((rows % 2) * (columns % 2) - 0.25)[..., None]
 fig, axes = plt.subplots(1, 4, figsize=(13, 3.6))
@@ -108,6 +111,10 @@ plt.show()
 # The generators of `configs/checkerboard.py`: transposed convolutions of window 3 and
 # 4, sub-pixel convolutions with and without ICNR, and interpolation followed by a
 # convolution. What an untrained network prefers is what training has to work against.
+#
+# Window 4 is even on all ones, and starts with a pattern all the same: the four phases
+# of its output come from different taps, which start at random. Only ICNR and
+# interpolation start the phases equal.
 
 # %%
 z = jax.random.normal(jax.random.key(1), (16, 100))
@@ -158,7 +165,8 @@ for name, options in DECODERS.items():
 
 # %%
 patches = data.load_source(config.data, "test")
-batch = np.stack([patches[i]["image"] for i in range(4)])
+order = sorted(range(len(patches)), key=lambda i: -patches[i]["image"].std())
+batch = np.stack([patches[i]["image"] for i in order[:4]])
 fig, axes = plt.subplots(1, 4, figsize=(14, 4))
 for axis, name in zip(axes, DECODERS):
     restored = train.load_run(WORK / name).apply(batch)

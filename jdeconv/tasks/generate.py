@@ -228,17 +228,26 @@ class Generate(Task):
         )
 
     def images(self, model: nnx.Module, batch: Batch, key: Array) -> dict[str, Array]:
-        """A real image and eight that were made, per row; labels are the row's."""
+        """Real images `[B, H, W, C]`, and eight made beside each, `[B, 8, H, W, C]`.
+
+        Conditional generators are given the label of the real one.
+        """
         label = self._label(model, batch)
-        pictures = {"real": (self._real(batch, key, training=False) + 1) / 2}
-        # In one batch, [B * 8], and then a column each.
         split = jax.vmap(lambda k: jax.random.split(k, _SAMPLES_PER_ROW))
         labels = None if label is None else jnp.repeat(label, _SAMPLES_PER_ROW)
         made = self.sample(model, split(key).reshape(-1), labels)
-        columns = made.reshape(len(key), _SAMPLES_PER_ROW, *made.shape[1:])
-        for i in range(_SAMPLES_PER_ROW):
-            pictures["made" if i == 0 else " " * i] = columns[:, i]
-        return pictures
+        return {
+            "real": (self._real(batch, key, training=False) + 1) / 2,
+            "made": made.reshape(len(key), _SAMPLES_PER_ROW, *made.shape[1:]),
+        }
+
+    def figure(self, images: Mapping[str, np.ndarray]) -> np.ndarray:
+        """A row per real image, with those made beside it."""
+        from jdeconv import figures
+
+        rows = [[real, *made] for real, made in zip(images["real"], images["made"])]
+        blank = [""] * (_SAMPLES_PER_ROW - 1)
+        return figures.panels(rows, ["real", "made", *blank], scale=2)
 
     def _label(self, model, batch: Batch) -> Array | None:
         return None if model.num_labels is None else batch["label"]

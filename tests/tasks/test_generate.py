@@ -152,7 +152,10 @@ def test_samples_and_pictures_belong_to_their_keys(batch):
     np.testing.assert_array_equal(images, again[::-1])
     assert images.mean() == pytest.approx(0.5, abs=0.05)
     pictures = task.images(model, batch, KEYS)
-    assert len(pictures) == 9
+    assert {n: p.shape for n, p in pictures.items()} == {
+        "real": (4, 16, 16, 1),
+        "made": (4, 8, 16, 16, 1),
+    }
     figure = task.figure({name: np.asarray(x) for name, x in pictures.items()})
     assert figure.dtype == np.uint8 and figure.std() > 10
     with pytest.raises(ValueError, match="makes images from noise"):

@@ -13,10 +13,11 @@ import optax
 import pytest
 from flax import nnx
 
-from jdeconv import models, train
+from configs import checkerboard as study
+from jdeconv import train
 from jdeconv.data import Preprocess
 from jdeconv.tasks import Generate
-from jdeconv.train import checkpoint, optim
+from jdeconv.train import checkpoint, optim, setup
 from tests.train.test_loop import arrays, numbers
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -208,8 +209,6 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
 
 def test_the_learning_rate_of_a_part_follows_the_schedule_of_steps(finished):
     # Two updates a step, half the rate: over a linear decay, by hand.
-    from jdeconv.train import setup
-
     config = make_config(generate={"discriminator_steps": 2})
     data = {"image_shape": (8, 8, 1), "num_classes": 10, "num_train": 1500}
     task = setup.build_task(config, data)
@@ -259,8 +258,30 @@ def test_one_device_equals_four_equals_pmap():
         assert max(gaps.values()) <= 2e-4, (name, gaps)
 
 
-def test_models_for_turns_have_the_parts():
-    model = nnx.eval_shape(lambda: models.DCGAN((16, 16, 1), rngs=nnx.Rngs(0)))
-    assert set(nnx.state(model, nnx.Param)) == set(
-        Generate(Preprocess(range=(-1.0, 1.0))).turns
+@pytest.mark.parametrize(
+    "spec, parts",
+    [
+        ("dcgan_mnist.py", (12_654_337, 11_032_193)),
+        ("dcgan_mnist.py:32", None),
+        ("wgan_gp_mnist.py", None),
+        ("wgan_gp_mnist.py:hinge", None),
+        *[(f"checkerboard.py:{name}", None) for name in study.VARIANTS],
+    ],
+)
+def test_configs_describe_runs_that_can_be_made(spec, parts):
+    config = train.read_config(str(ROOT / "configs" / spec))
+    data = {"image_shape": (28, 28, 1), "num_classes": 10, "num_train": 60000}
+    state = setup.abstract_state(config, data)
+    batch = {
+        "image": jax.ShapeDtypeStruct((config.batch_size, 28, 28, 1), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((config.batch_size,), jnp.int32),
+    }
+    new, metrics = jax.eval_shape(train.train_step, state, batch)
+    assert set(new.params) == set(state.task.turns) == set(new.opt_state)
+    assert ("penalty" in metrics) == (config.loss == "wasserstein")
+    assert bool(setup.advice(state)) == spec.endswith("transposed3")
+    sizes = tuple(
+        sum(x.size for x in jax.tree.leaves(new.params[part]))
+        for part in ("generator", "discriminator")
     )
+    assert parts in (None, sizes)

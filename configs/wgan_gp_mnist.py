@@ -8,7 +8,7 @@ shared out among the critic's turns. 32 x 32, to be set beside `dcgan_mnist.py:3
 
 The argument "hinge" has the hinge loss in its place, with one turn each.
 
-Not measured yet; the real images' distance and MS-SSIM are those of `dcgan_mnist.py:32`.
+Not measured yet; the distance between real images is that of `dcgan_mnist.py:32`.
 Data: TFDS "mnist".
 """
 

@@ -32,6 +32,7 @@ ROWS = {
     "denoise_autoencoder_mnist": ("loss", "BCE, nats", 1, "0.0839 (Keras example)"),
     "tutorial_regress": ("psnr", "PSNR, dB", 1, ""),
     "deblur_photos": ("psnr", "PSNR, dB", 1, ""),
+    "dcgan_mnist": ("swd", "distance of patches x 1000", 1, ""),
 }
 
 
@@ -41,8 +42,13 @@ def planned_steps(workdir: pathlib.Path) -> int:
     return make_plan(config, source["num_train"]).total
 
 
-def record(name: str, workdirs: list[pathlib.Path]) -> dict:
+def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
     """The record of some finished runs of one config that differ in their seed.
+
+    Args:
+      name: of the config.
+      workdirs: of the runs.
+      argument: of the config's get_config, if one was given.
 
     Raises:
       ValueError: runs of different configs, or one that is not finished.
@@ -70,6 +76,7 @@ def record(name: str, workdirs: list[pathlib.Path]) -> dict:
     names = [n for n in last[min(last)] if n.startswith("test/")]
     return {
         "name": name,
+        **({"argument": argument} if argument else {}),
         "metrics": {
             n.removeprefix("test/"): {
                 "mean": statistics.mean(entry[n] for entry in last.values()),
@@ -99,7 +106,8 @@ def record(name: str, workdirs: list[pathlib.Path]) -> dict:
         else environment["device"],
         "versions": {"python": environment["python"], **environment["versions"]},
         "commit": environment["commit"],
-        "command": f"jdeconv train --config configs/{name}.py --config.seed=SEED{init} "
+        "command": f"jdeconv train --config configs/{name}.py"
+        f"{':' if argument else ''}{argument} --config.seed=SEED{init} "
         f"--workdir runs/{name}-SEED",
         "config": config,
     }
@@ -129,9 +137,10 @@ def table() -> str:
         if "input_psnr" in data["metrics"] and unit.startswith("PSNR"):
             shown += f" (input {data['metrics']['input_psnr']['mean']:.2f})"
         minutes = statistics.mean(data["wall_time_s"]) / 60
+        shown_name = ":".join(filter(None, (name, data.get("argument"))))
         lines.append(
-            f"| [`{name}`](configs/{name}.py) | {metric}, {unit} | {shown} | {seeds} | "
-            f"{published or '-'} | {data['steps']} | {minutes:.0f} min, "
+            f"| [`{shown_name}`](configs/{name}.py) | {metric}, {unit} | {shown} | "
+            f"{seeds} | {published or '-'} | {data['steps']} | {minutes:.0f} min, "
             f"{data['device']} |"
         )
     return "\n".join(lines)
@@ -152,10 +161,11 @@ def main():
     collect = verbs.add_parser("collect", help="write configs/results/NAME.json")
     collect.add_argument("name")
     collect.add_argument("workdirs", nargs="+", type=pathlib.Path)
+    collect.add_argument("--argument", default="", help="of the config, as in NAME:32")
     verbs.add_parser("table", help="write the table into the README")
     arguments = parser.parse_args()
     if arguments.verb == "collect":
-        content = record(arguments.name, arguments.workdirs)
+        content = record(arguments.name, arguments.workdirs, arguments.argument)
         path = RESULTS / f"{arguments.name}.json"
         path.write_text(json.dumps(content, indent=1) + "\n")
         print(path)

@@ -22,8 +22,14 @@ def upsampling_layer(
     *,
     dtype: DTypeLike | None,
     rngs: nnx.Rngs,
+    **options,
 ) -> nnx.Module:
     """A layer that doubles the grid; all are called `layer(x, output_size=)`.
+
+    Args:
+      upsample: "conv_transpose", "resize" or "subpixel".
+      in_features, out_features, kernel_size, dtype, rngs: of the layer.
+      **options: arguments that all three layers have, such as use_bias.
 
     Raises:
       ValueError: an unknown upsample.
@@ -37,7 +43,7 @@ def upsampling_layer(
         raise ValueError(f"upsample={upsample!r}: must be one of {', '.join(UPSAMPLE)}")
     window = (kernel_size, kernel_size)
     return layers[upsample](
-        in_features, out_features, window, 2, dtype=dtype, rngs=rngs
+        in_features, out_features, window, 2, dtype=dtype, rngs=rngs, **options
     )
 
 

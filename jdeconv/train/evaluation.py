@@ -41,6 +41,7 @@ def evaluate_state(
       Averages by metric, "loss" among them; None if stopped.
     """
     averages: dict[str, Average] = {}
+    collected: dict[str, list[np.ndarray]] = {n: [] for n in state.task.collected}
     pending: Any = None
     local = loader.batch_size // jax.process_count()
     first_row = jax.process_index() * local
@@ -50,17 +51,21 @@ def evaluate_state(
         first = n * loader.batch_size + first_row
         batch["index"] = np.arange(first, first + local, dtype=np.int32)
         metrics = parallel.eval_step(state, parallel.put_batch(batch))
-        _merge(averages, pending)  # of the batch before: the devices need not wait
+        # Of the batch before: the devices need not wait.
+        _merge(averages, collected, pending)
         pending = metrics
-    _merge(averages, pending)
-    return averages
+    _merge(averages, collected, pending)
+    whole = {name: np.concatenate(parts) for name, parts in collected.items()}
+    return averages | state.task.measure(whole)
 
 
-def _merge(averages: dict[str, Average], metrics: Any) -> None:
+def _merge(averages: dict[str, Average], collected: dict, metrics: Any) -> None:
     if metrics is None:
         return
     values = jax.device_get(metrics)
     weight = values.pop("weight")
+    for name, parts in collected.items():
+        parts.append(values.pop(name)[weight > 0])
     for name, value in values.items():
         before = averages.get(name, Average())
         averages[name] = before.merge(Average.of(value, weight))

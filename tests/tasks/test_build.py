@@ -29,7 +29,7 @@ def test_fields_of_the_config_arrive():
 @pytest.mark.parametrize(
     "fields, classes, message",
     [
-        ({"task": "generate"}, 10, "task='generate': must be 'classify' or"),
+        ({"task": "paint"}, 10, "task='paint': must be 'classify', 'reconstruct' or"),
         ({"loss": "bce"}, 10, "loss='bce': task 'classify' has 'cross_entropy'"),
         ({}, None, "task 'classify' needs labels"),
         ({"task": "reconstruct"}, 10, "loss='cross_entropy'.*bce, mse, l1"),

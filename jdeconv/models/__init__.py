@@ -18,9 +18,11 @@ from jdeconv.models.cnn import CNN
 from jdeconv.models.decoder import Decoder
 from jdeconv.models.encoder import Encoder
 from jdeconv.models.tutorial import ConvDeconvNet
+from jdeconv.models.vae import VAE
 
 __all__ = [
     "CNN",
+    "VAE",
     "Autoencoder",
     "ConvDeconvNet",
     "Decoder",
@@ -33,6 +35,7 @@ _BY_NAME: dict[str, Any] = {
     "autoencoder": Autoencoder,
     "cnn": CNN,
     "conv_deconv": ConvDeconvNet,
+    "vae": VAE,
 }
 
 

@@ -6,8 +6,9 @@ from jdeconv.data import Degrade, Preprocess
 from jdeconv.tasks.base import Task
 from jdeconv.tasks.classify import Classify
 from jdeconv.tasks.reconstruct import Reconstruct
+from jdeconv.tasks.variational import Variational
 
-__all__ = ["Classify", "Reconstruct", "Task", "build"]
+__all__ = ["Classify", "Reconstruct", "Task", "Variational", "build"]
 
 
 def build(
@@ -40,4 +41,13 @@ def build(
     if config.task == "reconstruct":
         degrade = Degrade(**config.degrade)
         return Reconstruct(preprocess, augment, config.loss, degrade)
-    raise ValueError(f"task={config.task!r}: must be 'classify' or 'reconstruct'")
+    if config.task == "variational":
+        if config.loss != "elbo":
+            raise ValueError(
+                f"loss={config.loss!r}: task 'variational' has 'elbo' alone"
+            )
+        options = config.variational
+        return Variational(preprocess, augment, options.beta, options.binarize)
+    raise ValueError(
+        f"task={config.task!r}: must be 'classify', 'reconstruct' or 'variational'"
+    )

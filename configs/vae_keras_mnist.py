@@ -1,4 +1,18 @@
-"""How well does a plane of two latent variables hold MNIST's digits?"""
+"""How well does a plane of two latent variables hold MNIST's digits?
+
+The network and the loss of Keras' example "Variational AutoEncoder": 134,165
+parameters, the cross-entropy of the grey levels summed over the pixels, plus KL.
+
+    jdeconv train    --config configs/vae_keras_mnist.py --workdir runs/vae_keras_mnist
+    jdeconv evaluate --workdir runs/vae_keras_mnist --figure
+    jdeconv evaluate --workdir runs/vae_keras_mnist --split train
+
+Keras reports a loss of 146.95 in epoch 30: on the 70,000 images of both parts together,
+which are those it is trained on. Here the network never sees the test images: the
+first evaluation is on those, which is the harder number, and the second one, on the
+training images, is the one to set beside Keras'. Learning rate: Keras' 1e-3, but with a
+cosine to 0. Data: TFDS "mnist".
+"""
 
 from jdeconv import train
 

@@ -203,7 +203,12 @@ class Variational(Task):
             "walk through z": images["traversal"],
         }
         grids = [figures.grid(sheet) for sheet in sheets.values()]
-        return figures.panels(grids, list(sheets), scale=2)
+        tallest = max(len(sheet) for sheet in grids)
+        enlarged = [
+            np.kron(sheet, np.ones((round(tallest / len(sheet)),) * 2 + (1,), np.uint8))
+            for sheet in grids
+        ]
+        return figures.panels(enlarged, list(sheets), scale=2)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ grey level as probability, and the likelihood of the test images is estimated by
 importance samples each. Two convolutions, two transposed ones, 40 latent variables.
 
     jdeconv train    --config configs/vae_mnist.py --workdir runs/vae_mnist
-    jdeconv evaluate --workdir runs/vae_mnist --figure
+    jdeconv evaluate --workdir runs/vae_mnist --checkpoint latest --figure
 
 The 50 million images that the second command decodes take longer than the training on
 a CPU; `--samples 500` takes a tenth, and gives a larger (weaker) bound. `--split

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -228,8 +228,6 @@ class Likelihood(Variational):
     """
 
     count: int = 1
-
-    output: ClassVar[Literal["logits", "image"]] = "image"
 
     def loss(
         self, model: nnx.Module, batch: Batch, key: Array, *, training: bool = False

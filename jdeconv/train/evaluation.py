@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -189,7 +190,8 @@ def evaluate(
     """Evaluates the trained network of a workdir on all examples of a split.
 
     Of a VAE of binary images it also estimates the negative log-likelihood, "nll", see
-    `jdeconv.train.likelihood`.
+    `jdeconv.train.likelihood`, and keeps it in the workdir, in likelihood.json: it may
+    have taken hours.
 
     Args:
       folder: workdir of the run.
@@ -222,9 +224,13 @@ def evaluate(
     averages = evaluate_state(state, parallel, loader)
     assert averages is not None
     if samples:
-        averages["nll"] = negative_log_likelihood(
+        nll = negative_log_likelihood(
             state, parallel, loader, num_samples=samples, progress=progress
         )
+        averages["nll"] = nll
+        kept = {"split": split, "step": step, "num_samples": samples}
+        kept |= {"examples": len(source), **summary({"nll": nll}, split)}
+        records.write_json(pathlib.Path(folder) / "likelihood.json", kept)
     if figure is not None:
         data.write_image(figure, pictures(state, parallel, source))
     return {**summary(averages, split), "examples": len(source), "step": step}

@@ -30,14 +30,14 @@ def test_it_is_keras_example():
 @pytest.mark.parametrize(
     "options",
     [
-        {"batch_norm": True, "decoder_hidden": 5, "decoder_features": (5, 3)},
+        {"batch_norm": True, "decoder_hidden": 5, "decoder_features": (5,)},
         {"decoder_hidden": None, "downsample": "max_pool", "upsample": "subpixel"},
     ],
     ids=str,
 )
 def test_every_parameter_has_a_gradient(options):
     shape = (9, 7, 3)
-    model = make(SMALL | options, shape)
+    model = make(SMALL | {"features": (4,)} | options, shape)
     x = jax.random.normal(jax.random.key(0), (4, *shape))
     keys = jax.random.split(jax.random.key(1), 4)
 

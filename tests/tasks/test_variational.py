@@ -152,9 +152,10 @@ def log_marginal(model, x):
 
 def test_importance_bound_rises_to_the_exact_likelihood(batch):
     model, task = Linear(latent=1), Variational(binarize="fixed")
+    model.b *= 2  # so that the posterior is far from the encoder's
     x = np.asarray(task.observed(batch, KEYS))
     exact = np.mean([log_marginal(model, image) for image in x])
-    many = 2000  # draws of the bound itself, to come near its expectation
+    many = 1000  # draws of the bound itself, to come near its expectation
     repeated = {
         "image": np.repeat(batch["image"], many, axis=0),
         "first": np.zeros(3 * many, np.int32),
@@ -170,11 +171,11 @@ def test_importance_bound_rises_to_the_exact_likelihood(batch):
         loss, _ = task.likelihood(count).loss(model, repeated, keys)
         return (-loss - jnp.log(count)).mean()
 
-    one, five, fifty = (float(bound(count, keys)) for count in (1, 5, 50))
-    assert one == pytest.approx(float(elbo(keys)), abs=0.05)
-    assert one < five < fifty < exact + 0.01
-    assert fifty == pytest.approx(exact, abs=0.02)
-    assert exact - one > 0.1
+    one, five, most = (float(bound(count, keys)) for count in (1, 5, 200))
+    assert one == pytest.approx(float(elbo(keys)), abs=0.1)
+    assert one < five - 0.1 < five < most - 0.02 < exact
+    assert most == pytest.approx(exact, abs=0.05)
+    assert exact - one > 0.3
 
 
 def test_exact_posterior_has_weights_of_no_variance():

@@ -75,15 +75,15 @@ def test_mnist_config_learns_and_is_evaluated(shared_data, tmp_path, capsys):
             "data.data_dir": str(shared_data / "tfds"),
             "data.train_split": "train[:3000]",
             "data.test_split": "test[:100]",
-            "model.features": "(8, 8)",
-            "model.decoder_features": "(8, 4)",
-            "model.hidden": "32",
-            "model.decoder_hidden": "32",
-            "model.latent": "6",
+            "model.features": "(16, 32)",
+            "model.decoder_features": "(16, 8)",
+            "model.hidden": "64",
+            "model.decoder_hidden": "64",
+            "model.latent": "8",
             "duration": "60 steps",
             "eval_every": "30 steps",
             "log_every": "1",
-            "optimizer.learning_rate": "1e-2",
+            "optimizer.learning_rate": "5e-3",
             "optimizer.warmup": "5 steps",
             "ema_decay": "0",
             "variational.num_samples": "100",
@@ -108,7 +108,7 @@ def test_mnist_config_learns_and_is_evaluated(shared_data, tmp_path, capsys):
     assert results.likelihood(tmp_path, 60).keys() == {"test/nll", "test/nll_sem"}
     assert results.likelihood(tmp_path, 61) == {}
     figure = data.read_image(tmp_path / "figure.png")
-    # A sheet of 6 x 8 digits of 28 pixels, a pixel apart, doubled; margins of 8.
+    # A sheet of 8 x 8 digits of 28 pixels, a pixel apart, doubled; margins of 8.
     sheet = 2 * (8 * 29 - 1), 2 * (8 * 29 - 1)
     assert figure.shape[0] > sheet[0] and figure.shape[1] > 3 * sheet[1]
     assert "test/nll" not in train.evaluate(tmp_path, samples=0)

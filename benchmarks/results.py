@@ -30,6 +30,13 @@ ROWS = {
     "fashion_cnn": ("accuracy", "%", 100, ""),
     "autoencoder_mnist": ("loss", "BCE, nats", 1, "0.0622 (Keras example)"),
     "denoise_autoencoder_mnist": ("loss", "BCE, nats", 1, "0.0839 (Keras example)"),
+    "vae_mnist": ("nll", "-log p(x), nats", 1, "86.76 (Burda et al., 2016)"),
+    "vae_keras_mnist": (
+        "loss",
+        "summed BCE + KL, nats",
+        1,
+        "146.95 (Keras example, on the images it is trained on)",
+    ),
     "tutorial_regress": ("psnr", "PSNR, dB", 1, ""),
     "deblur_photos": ("psnr", "PSNR, dB", 1, ""),
     "dcgan_mnist": ("swd", "distance of patches x 1000", 1, ""),
@@ -40,6 +47,15 @@ def planned_steps(workdir: pathlib.Path) -> int:
     """The number of steps of a run."""
     config, source = read_run(workdir)
     return make_plan(config, source["num_train"]).total
+
+
+def likelihood(workdir: pathlib.Path, step: int) -> dict[str, float]:
+    """What `jdeconv evaluate --checkpoint latest` has kept of a run's last step."""
+    path = workdir / "likelihood.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if (kept.get("split"), kept.get("step")) != ("test", step):
+        return {}
+    return {n: x for n, x in kept.items() if n.startswith("test/")}
 
 
 def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
@@ -61,6 +77,7 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
         total = planned_steps(workdir)
         if not final or final[-1]["step"] < total:
             raise ValueError(f"{workdir}: not evaluated at its last step, {total}, yet")
+        final[-1] |= likelihood(workdir, total)
         runs[config.pop("seed")] = (config, environment, final)
     configs = [config for config, _, _ in runs.values()]
     if any(config != configs[0] for config in configs):
@@ -93,7 +110,7 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
             str(seed): [
                 {
                     "step": e["step"],
-                    **{n: e[n] for n in names if not n.endswith("_sem")},
+                    **{n: e[n] for n in names if n in e and not n.endswith("_sem")},
                 }
                 for e in final
             ]

@@ -20,10 +20,12 @@ from jdeconv.models.dcgan import DCGAN
 from jdeconv.models.decoder import Decoder
 from jdeconv.models.encoder import Encoder
 from jdeconv.models.tutorial import ConvDeconvNet
+from jdeconv.models.vae import VAE
 
 __all__ = [
     "CNN",
     "DCGAN",
+    "VAE",
     "Autoencoder",
     "ConvDeconvNet",
     "Decoder",
@@ -37,6 +39,7 @@ _BY_NAME: dict[str, Any] = {
     "cnn": CNN,
     "conv_deconv": ConvDeconvNet,
     "dcgan": DCGAN,
+    "vae": VAE,
 }
 
 

@@ -7,8 +7,16 @@ from jdeconv.tasks.base import Task
 from jdeconv.tasks.classify import Classify
 from jdeconv.tasks.generate import Generate
 from jdeconv.tasks.reconstruct import Reconstruct
+from jdeconv.tasks.variational import Variational
 
-__all__ = ["Classify", "Generate", "Reconstruct", "Task", "build"]
+__all__ = [
+    "Classify",
+    "Generate",
+    "Reconstruct",
+    "Task",
+    "Variational",
+    "build",
+]
 
 
 def build(
@@ -64,6 +72,14 @@ def build(
             checkerboard=config.checkerboard or 2,
             **config.generate,
         )
+    if config.task == "variational":
+        if config.loss != "elbo":
+            raise ValueError(
+                f"loss={config.loss!r}: task 'variational' has 'elbo' alone"
+            )
+        options = config.variational
+        return Variational(preprocess, augment, options.beta, options.binarize)
     raise ValueError(
-        f"task={config.task!r}: must be 'classify', 'reconstruct' or 'generate'"
+        f"task={config.task!r}: must be 'classify', 'reconstruct', 'generate' "
+        "or 'variational'"
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,9 @@ from jax import Array
 from jdeconv import data
 from jdeconv.data import Loader
 from jdeconv.metrics import Average
-from jdeconv.tasks import Task
+from jdeconv.tasks import Task, Variational
 from jdeconv.train import checkpoint, records, setup
+from jdeconv.train.likelihood import negative_log_likelihood
 from jdeconv.train.parallel import Parallel, make_parallel
 from jdeconv.train.state import TrainState
 from jdeconv.train.step import image_step
@@ -187,14 +189,23 @@ def evaluate(
     which: str = "best",
     split: str = "test",
     figure: str | os.PathLike | None = None,
+    samples: int | None = None,
+    progress: bool = False,
 ) -> dict[str, float]:
     """Evaluates the trained network of a workdir on all examples of a split.
+
+    Of a VAE of binary images it also estimates the negative log-likelihood, "nll", see
+    `jdeconv.train.likelihood`, and keeps it in the workdir, in likelihood.json: it may
+    have taken hours.
 
     Args:
       folder: workdir of the run.
       which: "best" or "latest" checkpoint.
       split: "test", "train", or another split of the data set.
       figure: where to write a picture of some examples.
+      samples: importance samples per image for "nll"; 0: it is left out; None:
+        config.variational.num_samples.
+      progress: whether to show a progress bar for it.
 
     Returns:
       The mean of each metric as "SPLIT/NAME", such as "test/accuracy", and its
@@ -203,9 +214,11 @@ def evaluate(
 
     Raises:
       FileNotFoundError: folder holds no run or no checkpoint, or the data is missing.
-      ValueError: the checkpoints cannot be read, or there is no such split.
+      ValueError: the checkpoints cannot be read, there is no such split, or samples are
+        asked for where there is no likelihood.
     """
     config, described = records.read_run(folder)
+    samples = _num_samples(config, setup.build_task(config, described), samples)
     parallel = make_parallel(config.parallel)
     source = data.load_source(config.data, split, seed=config.seed)
     loader = make_eval_loader(config, source, parallel)
@@ -215,9 +228,28 @@ def evaluate(
     )
     averages = evaluate_state(state, parallel, loader)
     assert averages is not None
+    if samples:
+        nll = negative_log_likelihood(
+            state, parallel, loader, num_samples=samples, progress=progress
+        )
+        averages["nll"] = nll
+        kept = {"split": split, "step": step, "num_samples": samples}
+        kept |= {"examples": len(source), **summary({"nll": nll}, split)}
+        records.write_json(pathlib.Path(folder) / "likelihood.json", kept)
     if figure is not None:
         data.write_image(figure, pictures(state, parallel, source))
     return {**summary(averages, split), "examples": len(source), "step": step}
+
+
+def _num_samples(config: ml_collections.ConfigDict, task: Task, given: int | None):
+    if isinstance(task, Variational) and task.binarize != "none":
+        return config.variational.num_samples if given is None else given
+    if given:
+        raise ValueError(
+            f"samples={given}: only task 'variational' with variational.binarize "
+            "'dynamic' or 'fixed' has a likelihood to estimate"
+        )
+    return 0
 
 
 def make_eval_loader(

@@ -248,7 +248,7 @@ def _solve(
         factor = jnp.maximum(blur.adjoint(counted * ratio), 0)
         factor = jnp.where(sees, factor / jnp.where(sees, seen, 1), 1)
         if has_tv:
-            factor = factor / jnp.maximum(1 - tv_weight * _curvature(x, spatial), 0.1)
+            factor = factor / jnp.maximum(1 - tv_weight * curvature(x, spatial), 0.1)
         return x * factor, jnp.mean(counted * divergences, spatial), model
 
     def advance(image: Array, state: _State) -> tuple[_State, Array, Array]:
@@ -340,7 +340,7 @@ def _predict(state: _State, spatial: tuple[int, ...]) -> Array:
     return jnp.maximum(state.x + share * (state.x - state.before), 0)
 
 
-def _curvature(x: Array, spatial: tuple[int, ...]) -> Array:
+def curvature(x: Array, spatial: tuple[int, ...]) -> Array:
     """div(grad x / |grad x|) by forward, then backward differences."""
     slopes = [jnp.diff(x, axis=a, append=_last(x, a)) for a in spatial]
     squares = sum(s**2 for s in slopes)

@@ -4,7 +4,7 @@ Not to be confused with `ops.conv_transpose`, the adjoint of a convolution, whic
 nothing.
 """
 
-from jdeconv.restore import denoisers, noise, psf
+from jdeconv.restore import denoisers, noise, psf, stopping
 from jdeconv.restore.blind import blind_richardson_lucy
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.deconvolve import deconvolve
@@ -32,6 +32,7 @@ __all__ = [
     "primal_dual",
     "psf",
     "richardson_lucy",
+    "stopping",
     "total_variation",
     "wiener",
 ]

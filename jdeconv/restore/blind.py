@@ -141,9 +141,7 @@ def blind_richardson_lucy(
     return solution._replace(image=measured.to_image(solution.image))
 
 
-@functools.partial(
-    jax.jit, static_argnames=("num_iters", "scene_steps", "psf_steps")
-)
+@functools.partial(jax.jit, static_argnames=("num_iters", "scene_steps", "psf_steps"))
 def _solve(
     image: Array,
     start: Blur,
@@ -163,8 +161,7 @@ def _solve(
     least = jnp.finfo(image.dtype).eps * jnp.max(image, spatial, keepdims=True) + tiny
 
     def blur(psf: Array) -> Blur:
-        options = {"center": start.center, "method": "fft"}
-        return Blur(psf, start.shape, start.boundary, **options)
+        return Blur(psf, start.shape, start.boundary, center=start.center, method="fft")
 
     def model(blurred: Array) -> Array:
         return jnp.maximum(blurred + background, least)

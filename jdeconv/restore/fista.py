@@ -26,7 +26,7 @@ from jdeconv.ops import operator_norm
 from jdeconv.restore.iterate import iterate, relative_change
 from jdeconv.restore.problem import Solution
 
-Prox = Callable[[Array, Array], Array]
+Prox = Callable[[Array, ArrayLike], Array]
 
 _NORM_ROOM = 1.02  # power iteration ends a little below the norm
 

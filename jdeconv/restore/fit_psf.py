@@ -38,6 +38,7 @@ from jdeconv.restore.spectrum import periodogram, squared_frequency
 
 _LEAST_NOISE = 1e-4  # of the image's range: a tenth of what 8 bits round by
 _SCALES = 10.0 ** np.arange(-1.0, 8.1, 0.5)  # tried at each start, in noise powers
+_REFINED = 6  # of the starts, the best; likelihoods of motions have several minima
 _DAMPING = 1e-3  # of the first step, relative to the diagonal of Fisher's matrix
 _LEAST_GAIN = 1e-12  # of the PSF, whose logarithm is taken
 
@@ -88,7 +89,7 @@ def fit_psf(
       noise_std: standard deviation of white noise; found as one more parameter if None.
       fall: of the scene's power with frequency. The default is what recovers known
         blurs of photographs best; a scene of sharp edges has 2 to 3.
-      num_iters: of Fisher's scoring, from the best of the starts.
+      num_iters: of Fisher's scoring, from each of the six best starts.
       boundary: as of `deconvolve`, which finds the scene; only "circular" matters to
         the fit, which otherwise fades out the image's border.
       channel_axis: of y; channels share the PSF.
@@ -142,9 +143,7 @@ class _State(NamedTuple):
     damping: Array
 
 
-@functools.partial(
-    jax.jit, static_argnames=("psf_of", "fall", "num_iters", "periodic")
-)
+@functools.partial(jax.jit, static_argnames=("psf_of", "fall", "num_iters", "periodic"))
 def _fit(
     image: Array,
     grid: Array,
@@ -197,7 +196,7 @@ def _fit(
         return tried(scales[best]), costs[best]
 
     points, costs = jax.lax.map(start, grid)
-    best = jnp.argmin(costs)
+    _, order = jax.lax.top_k(-costs, min(_REFINED, len(grid)))
     free = jnp.full(points.shape[1] - num, jnp.inf, image.dtype)
     low = jnp.concatenate([grid[0], -free]).at[num + 1 :].set(least)
     high = jnp.concatenate([grid[-1], free])
@@ -205,7 +204,9 @@ def _fit(
     def advance(state: _State) -> tuple[_State, Array]:
         log_m = log_model(state.at)
         slopes = jax.jacfwd(log_model)(state.at)
-        gradient = jnp.tensordot(counts * (1 - power * jnp.exp(-log_m)), slopes, num_axes)
+        gradient = jnp.tensordot(
+            counts * (1 - power * jnp.exp(-log_m)), slopes, num_axes
+        )
         rows = slopes.reshape(-1, slopes.shape[-1])
         fisher = rows.T @ (counts.reshape(-1, 1) * rows)
         # A parameter at its bound that would leave it does not move.
@@ -225,13 +226,14 @@ def _fit(
         )
         return after, state.cost
 
-    damping = jnp.asarray(_DAMPING, image.dtype)
-    state, _, history = iterate(
-        advance,
-        _State(points[best], costs[best], damping),
-        num_iters=num_iters,
-        stop=None,
-    )
-    noise = least if noise_std is not None else state.at[num + 1]
-    parameters: Any = state.at[:num]
+    def refine(begun: tuple[Array, Array]) -> tuple[_State, Array]:
+        state = _State(*begun, jnp.asarray(_DAMPING, image.dtype))
+        state, _, history = iterate(advance, state, num_iters=num_iters, stop=None)
+        return state, history
+
+    ends, histories = jax.lax.map(refine, (points[order], costs[order]))
+    best = jnp.argmin(ends.cost)
+    at, history = ends.at[best], histories[best]
+    noise = least if noise_std is not None else at[num + 1]
+    parameters: Any = at[:num]
     return parameters, psf_of(*parameters), jnp.exp(noise / 2), history

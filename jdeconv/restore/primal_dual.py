@@ -7,7 +7,7 @@ sooner. Here A is only called and transposed: blur that varies over the image, f
 pixels than the scene has, a projection. With K = (A, grad) and its two dual variables p
 
     x+ = x - t K'p                        made >= 0 if asked for
-    p+ = prox of the conjugate at p + s K (2 x+ - x),      t (s1 |A|^2 + s2 |grad|^2) < 1
+    p+ = prox of the conjugate at p + s K (2 x+ - x),    t (s1 |A|^2 + s2 |grad|^2) < 1
 
 Chambolle and Pock 2011, "A first-order primal-dual algorithm for convex problems with
 applications to imaging", algorithm 1, over-relaxed as in Condat 2013, "A primal-dual
@@ -109,9 +109,7 @@ def primal_dual(
     )
 
 
-@functools.partial(
-    jax.jit, static_argnames=("likelihood", "nonnegative", "num_iters")
-)
+@functools.partial(jax.jit, static_argnames=("likelihood", "nonnegative", "num_iters"))
 def _solve(
     y: Array,
     operator: Any,

@@ -44,10 +44,10 @@ class _Run(NamedTuple):
     """Where images stop by themselves; all but the state are `[*batch]`."""
 
     state: _State
-    count: Array  # iterations done
+    done: Array  # iterations
     going: Array
     least: Array  # of what the held-out photons lose
-    least_at: Array  # the count there
+    least_at: Array  # the iterations done there
 
 
 def richardson_lucy(
@@ -280,8 +280,8 @@ def _solve(
             run = goes_on(run, divergence, model)
             on = jnp.expand_dims(run.going, spatial)
             kept = [jnp.where(on, a, b) for a, b in zip(state, run.state)]
-            count = run.count + run.going
-            return run._replace(state=_State(*kept), count=count), divergence
+            done = run.done + run.going
+            return run._replace(state=_State(*kept), done=done), divergence
 
         none = jnp.zeros(batch, int)
         least = jnp.full(batch, jnp.inf, image.dtype)
@@ -307,9 +307,9 @@ def _solve(
         def gains(run: _Run, _, model: Array) -> _Run:
             lost = jnp.mean(counted * (model - checked * jnp.log(model)), spatial)
             better = lost < run.least
-            least_at = jnp.where(better, run.count, run.least_at)
+            least_at = jnp.where(better, run.done, run.least_at)
             return run._replace(
-                going=run.going & (run.count - least_at < stopping.PATIENCE),
+                going=run.going & (run.done - least_at < stopping.PATIENCE),
                 least=jnp.minimum(lost, run.least),
                 least_at=least_at,
             )
@@ -317,10 +317,10 @@ def _solve(
         limits = run(fitted, gains)[0].least_at
 
         def goes_on(run: _Run, divergence: Array, model: Array) -> _Run:
-            return run._replace(going=run.count < limits)
+            return run._replace(going=run.done < limits)
 
     last, history = run(image, goes_on)
-    return Solution(last.state.x, jnp.max(last.count), history)
+    return Solution(last.state.x, jnp.max(last.done), history)
 
 
 def _damped(ratio: Array, divergence: Array, damping: Array) -> Array:

@@ -65,7 +65,7 @@ def test_reaches_the_minimum_of_the_alternating_direction_method(likelihood):
 
 
 def test_primal_dual_is_optimal_where_pixels_are_missing():
-    # At the minimum over scenes >= 0, no small change of the scene lowers the objective.
+    # At the minimum over scenes >= 0, no small change lowers the objective.
     with jax.enable_x64(True):
         rng = np.random.default_rng(1)
         kernel = psf.gaussian(1.0, (3, 3)).astype(float)

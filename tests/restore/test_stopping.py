@@ -1,0 +1,114 @@
+"""When Richardson-Lucy ends by itself: against the best of all iterations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jdeconv.restore import Blur, noise, psf, richardson_lucy, stopping
+
+PEAK = 256.0
+KERNELS = {
+    "gaussian": psf.gaussian(2.0, (17, 17)),
+    "motion": psf.motion(15.0, 30.0, (17, 17)),
+}
+
+
+@pytest.fixture(scope="module")
+def scene():
+    data = pytest.importorskip("skimage.data", reason="the photograph is its")
+    return jnp.asarray(data.camera()[60:204, 60:204], jnp.float32) / 255
+
+
+def measured(scene, name, key=0):
+    y = Blur(KERNELS[name], scene.shape, "valid")(scene)
+    return noise.poisson(jax.random.key(key), y, PEAK), scene[8:-8, 8:-8]
+
+
+def decibels(image, truth):
+    return float(-10 * jnp.log10(jnp.mean((image - truth) ** 2)))
+
+
+@pytest.mark.parametrize(
+    "acceleration", [None, pytest.param("biggs-andrews", marks=pytest.mark.slow)]
+)
+def test_stops_where_the_image_is_nearly_the_best(scene, acceleration):
+    for name, kernel in KERNELS.items():
+        y, truth = measured(scene, name)
+        options = {"acceleration": acceleration, "num_iters": 80}
+
+        def solve(y=y, kernel=kernel, options=options, **more):
+            return richardson_lucy(y, kernel, **options | more)
+
+        tried = [decibels(solve(num_iters=n).image, truth) for n in (3, 6, 10, 14, 20)]
+        last = decibels(solve().image, truth)
+        for rule, loss in (("held-out", 0.2), ("discrepancy", 0.8)):
+            solution = solve(stop=rule, peak=PEAK)
+            done = int(solution.num_iters)
+            assert 2 <= done < 40
+            assert decibels(solution.image, truth) > max(tried) - loss > last
+            same = solve(num_iters=done).image
+            np.testing.assert_allclose(solution.image, same, atol=1e-5)
+            # One more entry: the divergence of the estimate that it ended with.
+            assert np.isfinite(solution.history[: done + 1]).all()
+            assert np.isnan(solution.history[done + 1 :]).all()
+
+
+def test_each_image_of_a_batch_stops_by_itself_whatever_its_unit(scene):
+    images = jnp.stack([measured(scene, name)[0] for name in KERNELS])
+    kernel = KERNELS["gaussian"]
+    options = {"num_iters": 60, "stop": "discrepancy"}
+    both = richardson_lucy(images, kernel, peak=PEAK, **options)
+    counts = [
+        richardson_lucy(PEAK * y, kernel, peak=1.0, **options).image for y in images
+    ]
+    np.testing.assert_allclose(both.image, jnp.stack(counts) / PEAK, atol=1e-3)
+    assert both.history.shape == (60, 2)
+
+
+def test_damping_keeps_noise_down(scene):
+    y, truth = measured(scene, "motion")
+    kernel = KERNELS["motion"]
+
+    def after(damping):
+        solution = richardson_lucy(y, kernel, num_iters=80, damping=damping, peak=PEAK)
+        return decibels(solution.image, truth)
+
+    plain, nearly, damped = after(0.0), after(1e-3), after(3.0)
+    assert damped > plain + 3
+    np.testing.assert_allclose(nearly, plain, atol=0.05)
+
+
+def test_photons_are_split_into_independent_counts():
+    y = noise.poisson(jax.random.key(0), jnp.full((300, 300), 2.0), 10.0)
+    fitted, checked = stopping.split(y, jnp.asarray(10.0))
+    for part, share in ((fitted, 0.8), (checked, 0.2)):
+        np.testing.assert_allclose(part.mean(), 2.0, rtol=0.01)
+        np.testing.assert_allclose(part.var(), 2.0 / (10 * share), rtol=0.02)
+        whole = part * 10 * share
+        np.testing.assert_allclose(whole, jnp.round(whole), atol=1e-3)
+    assert abs(np.corrcoef(fitted.ravel(), checked.ravel())[0, 1]) < 0.01
+
+
+@pytest.mark.parametrize("mean", [1e-3, 0.3, 1.7, 12.0, 53.0, 400.0])
+def test_expected_divergence_is_that_of_draws(mean):
+    n = np.random.default_rng(0).poisson(mean, 400000)
+    logs = np.where(n > 0, np.log(np.where(n > 0, n, 1) / mean), 0)
+    expected = np.mean(n * logs - n + mean)
+    ours = stopping.expected_divergence(jnp.asarray(mean))
+    np.testing.assert_allclose(ours, expected, rtol=0.1 if mean < 0.1 else 0.01)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"stop": "best"}, "stop='best': must be None, a number or one of held-out"),
+        ({"stop": "held-out"}, "peak=None: stop='held-out' asks for the photons"),
+        ({"damping": 2.0}, "peak=None: damping=2.0 asks for the photons"),
+        ({"damping": -1.0, "peak": 1.0}, "damping=-1.0: must be >= 0"),
+        ({"peak": 0.0}, "peak=0.0: must be > 0"),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(ValueError, match=message):
+        richardson_lucy(jnp.ones((8, 8)), jnp.ones((3, 3)), **change)

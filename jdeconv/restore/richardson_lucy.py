@@ -326,7 +326,8 @@ def _solve(
 def _damped(ratio: Array, divergence: Array, damping: Array) -> Array:
     """The ratio, nearer to 1 where the model is within the noise; of photons."""
     threshold = jnp.where(damping > 0, damping, 1).astype(ratio.dtype) ** 2
-    share = jnp.minimum(2 * divergence / threshold, 1)
+    # Rounding makes some divergences negative, of which the power would be large.
+    share = jnp.clip(2 * divergence / threshold, 0, 1)
     share = jnp.where(damping > 0, share, 1)
     n = _DAMPING_POWER
     return 1 + share ** (n - 1) * (n - (n - 1) * share) * (ratio - 1)

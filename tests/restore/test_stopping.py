@@ -21,73 +21,67 @@ def scene():
 
 
 def measured(scene, name, key=0):
-    y = Blur(KERNELS[name], scene.shape, "valid")(scene)
-    return noise.poisson(jax.random.key(key), y, PEAK), scene[8:-8, 8:-8]
+    y = Blur(KERNELS[name], scene.shape, "circular")(scene)
+    return noise.poisson(jax.random.key(key), y, PEAK)
+
+
+def solve(y, name, **options):
+    return richardson_lucy(y, KERNELS[name], boundary="circular", **options)
 
 
 def decibels(image, truth):
     return float(-10 * jnp.log10(jnp.mean((image - truth) ** 2)))
 
 
-@pytest.mark.parametrize(
-    "acceleration", [None, pytest.param("biggs-andrews", marks=pytest.mark.slow)]
-)
-def test_stops_where_the_image_is_nearly_the_best(scene, acceleration):
-    for name, kernel in KERNELS.items():
-        y, truth = measured(scene, name)
-        options = {"acceleration": acceleration, "num_iters": 80}
-
-        def solve(y=y, kernel=kernel, options=options, **more):
-            return richardson_lucy(y, kernel, **options | more)
-
-        tried = [decibels(solve(num_iters=n).image, truth) for n in (3, 6, 10, 14, 20)]
-        last = decibels(solve().image, truth)
-        for rule, loss in (("held-out", 0.2), ("discrepancy", 0.8)):
-            solution = solve(stop=rule, peak=PEAK)
-            done = int(solution.num_iters)
-            assert 2 <= done < 40
-            assert decibels(solution.image, truth) > max(tried) - loss > last
-            same = solve(num_iters=done).image
-            np.testing.assert_allclose(solution.image, same, atol=1e-5)
-            # One more entry: the divergence of the estimate that it ended with.
-            assert np.isfinite(solution.history[: done + 1]).all()
-            assert np.isnan(solution.history[done + 1 :]).all()
+@pytest.mark.parametrize("name", KERNELS)
+def test_stops_where_the_image_is_nearly_the_best(scene, name):
+    y = measured(scene, name)
+    images = [jnp.full_like(y, y.mean())]
+    for _ in range(40):
+        images.append(solve(y, name, num_iters=1, init=images[-1]).image)
+    best = max(decibels(image, scene) for image in images)
+    for rule, loss in (("held-out", 0.2), ("discrepancy", 0.8)):
+        solution = solve(y, name, num_iters=80, stop=rule, peak=PEAK)
+        done = int(solution.num_iters)
+        assert 2 <= done < 40
+        assert decibels(solution.image, scene) > best - loss
+        np.testing.assert_allclose(solution.image, images[done], atol=1e-4)
+        # One more entry: the divergence of the estimate that it ended with.
+        assert np.isfinite(solution.history[: done + 1]).all()
+        assert np.isnan(solution.history[done + 1 :]).all()
+    assert decibels(images[-1], scene) < best - 0.5
 
 
 def test_each_image_of_a_batch_stops_by_itself_whatever_its_unit(scene):
-    images = jnp.stack([measured(scene, name)[0] for name in KERNELS])
-    kernel = KERNELS["gaussian"]
+    images = jnp.stack([scene, measured(scene, "gaussian")])[:, :64, :64]
     options = {"num_iters": 60, "stop": "discrepancy"}
-    both = richardson_lucy(images, kernel, peak=PEAK, **options)
-    counts = [
-        richardson_lucy(PEAK * y, kernel, peak=1.0, **options).image for y in images
-    ]
-    np.testing.assert_allclose(both.image, jnp.stack(counts) / PEAK, atol=1e-3)
+    both = solve(images, "gaussian", peak=PEAK, **options)
+    counts = solve(PEAK * images[1], "gaussian", peak=1.0, **options).image
+    np.testing.assert_allclose(both.image[1], counts / PEAK, atol=1e-3)
     assert both.history.shape == (60, 2)
 
 
 def test_damping_keeps_noise_down(scene):
-    y, truth = measured(scene, "motion")
-    kernel = KERNELS["motion"]
+    y = measured(scene, "motion")
 
     def after(damping):
-        solution = richardson_lucy(y, kernel, num_iters=80, damping=damping, peak=PEAK)
-        return decibels(solution.image, truth)
+        solution = solve(y, "motion", num_iters=80, damping=damping, peak=PEAK)
+        return decibels(solution.image, scene)
 
     plain, nearly, damped = after(0.0), after(1e-3), after(3.0)
     assert damped > plain + 3
-    np.testing.assert_allclose(nearly, plain, atol=0.05)
+    np.testing.assert_allclose(nearly, plain, atol=0.1)
 
 
 def test_photons_are_split_into_independent_counts():
-    y = noise.poisson(jax.random.key(0), jnp.full((300, 300), 2.0), 10.0)
+    y = noise.poisson(jax.random.key(0), jnp.full((160, 160), 2.0), 10.0)
     fitted, checked = stopping.split(y, jnp.asarray(10.0))
     for part, share in ((fitted, 0.8), (checked, 0.2)):
         np.testing.assert_allclose(part.mean(), 2.0, rtol=0.01)
-        np.testing.assert_allclose(part.var(), 2.0 / (10 * share), rtol=0.02)
+        np.testing.assert_allclose(part.var(), 2.0 / (10 * share), rtol=0.05)
         whole = part * 10 * share
         np.testing.assert_allclose(whole, jnp.round(whole), atol=1e-3)
-    assert abs(np.corrcoef(fitted.ravel(), checked.ravel())[0, 1]) < 0.01
+    assert abs(np.corrcoef(fitted.ravel(), checked.ravel())[0, 1]) < 0.02
 
 
 @pytest.mark.parametrize("mean", [1e-3, 0.3, 1.7, 12.0, 53.0, 400.0])

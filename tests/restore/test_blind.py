@@ -54,7 +54,7 @@ def test_the_psf_of_a_photograph_comes_nearer(name, scene):
     assert rmse(found.image, truth) < min(rmse(y, truth), rmse(with_start, truth))
     # To within the noise, whose I-divergence is std^2 / 2 over the brightness.
     assert found.history[-1] < 1.2 * 1e-4 / 2 * jnp.mean(1 / jnp.maximum(y, 0.05))
-    assert found.history[-1] < 0.1 * found.history[1]
+    assert found.history[-1] < 0.2 * found.history[1]
 
 
 def test_the_psf_of_stars(rng):
@@ -84,7 +84,7 @@ def test_centre_support_and_stopping(scene):
     np.testing.assert_allclose(found.psf[0], 0, atol=1e-7)
 
 
-def test_channels_and_mask(scene):
+def test_channels_share_the_psf(scene):
     kernel = psf.gaussian(1.5, (9, 9))
     y, _ = measured(scene[:56, :56], kernel)
     colour = jnp.stack([y, 0.5 * y], -1)
@@ -95,6 +95,12 @@ def test_channels_and_mask(scene):
     assert found.image.shape == colour.shape and found.history.shape == (4, 2)
     np.testing.assert_allclose(found.image[..., 1], found.image[..., 0] / 2, rtol=1e-3)
     np.testing.assert_allclose(found.psf, found.psf[::-1, ::-1], atol=1e-7)
+
+
+@pytest.mark.slow
+def test_masked_pixels_do_not_count(scene):
+    y, _ = measured(scene[:56, :56], psf.gaussian(1.5, (9, 9)))
+    options = {"num_iters": 4, "symmetry": "point"}
     mask = jnp.ones_like(y).at[20:23, 30].set(0)
     clean, dead = (
         blind_richardson_lucy(image, psf.disk(4.0, (9, 9)), mask=mask, **options)

@@ -213,7 +213,8 @@ def _centred(state: _State, center: Sequence[int]) -> _State:
     """Both moved by whole pixels, against each other: the blurred image stays."""
     num_axes = state.psf.ndim
     axes = tuple(range(-num_axes, 0))
-    places = jnp.meshgrid(*map(jnp.arange, state.psf.shape), indexing="ij", sparse=True)
+    pixels = [jnp.arange(n).astype(state.psf.dtype) for n in state.psf.shape]
+    places = jnp.meshgrid(*pixels, indexing="ij", sparse=True)
     off = [jnp.sum(state.psf * at) - c for at, c in zip(places, center)]
     shifts = jnp.round(jnp.stack(off)).astype(int)
     psf = jnp.roll(state.psf, tuple(-shifts), axes)

@@ -169,7 +169,7 @@ def _fit(
     least = jnp.log((_LEAST_NOISE * spread) ** 2 + jnp.finfo(image.dtype).tiny)
     if noise_std is not None:
         least = jnp.maximum(2 * jnp.log(noise_std), least)
-    highest = counts * (frequency > jnp.max(frequency) / 4)
+    highest = jnp.where(frequency > jnp.max(frequency) / 4, counts, 0)
     noise_power = jnp.log(jnp.sum(highest * power) / jnp.sum(highest))
     first = least if noise_std is not None else jnp.maximum(noise_power, least)
 

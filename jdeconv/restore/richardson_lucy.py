@@ -280,7 +280,7 @@ def _solve(
             run = goes_on(run, divergence, model)
             on = jnp.expand_dims(run.going, spatial)
             kept = [jnp.where(on, a, b) for a, b in zip(state, run.state)]
-            done = run.done + run.going
+            done = run.done + run.going.astype(int)
             return run._replace(state=_State(*kept), done=done), divergence
 
         none = jnp.zeros(batch, int)

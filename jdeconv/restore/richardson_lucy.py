@@ -5,6 +5,12 @@
 Richardson 1972, "Bayesian-based iterative method of image restoration"; Lucy 1974, "An
 iterative technique for the rectification of observed distributions". The division by
 A'(m), which many programs leave out, keeps the border from fading or blowing up.
+
+The likeliest scene has noise in it, so the iteration is ended before, or damped: where
+y is within `damping` noise levels T of the model u = A x + b, the ratio r = y / u tends
+to 1 (White 1994, "Image restoration using the damped Richardson-Lucy method"):
+
+    r <- 1 + t^9 (10 - 9 t) (r - 1),    t = min(2 peak (y log r - y + u) / T^2, 1)
 """
 
 import functools
@@ -16,13 +22,14 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from jdeconv.restore import noise, weights
+from jdeconv.restore import noise, stopping, weights
 from jdeconv.restore.blur import Blur, Operator
 from jdeconv.restore.iterate import iterate, relative_change
 from jdeconv.restore.problem import Measurement, Solution, measurement
 from jdeconv.restore.total_variation import best_weight
 
 ACCELERATIONS = ("biggs-andrews",)
+_DAMPING_POWER = 10  # White's N
 _SEEN = 1e-3  # share of a pixel's light within the frame below which it stays as it was
 
 
@@ -31,6 +38,16 @@ class _State(NamedTuple):
     before: Array  # x of the iteration before
     step: Array  # from the predicted point to x
     step_before: Array
+
+
+class _Run(NamedTuple):
+    """Where images stop by themselves; all but the state are `[*batch]`."""
+
+    state: _State
+    done: Array  # iterations
+    going: Array
+    least: Array  # of what the held-out photons lose
+    least_at: Array  # the iterations done there
 
 
 def richardson_lucy(
@@ -44,7 +61,9 @@ def richardson_lucy(
     background: ArrayLike = 0.0,
     mask: Array | None = None,
     noise_std: ArrayLike | None = None,
-    stop: float | None = None,
+    peak: ArrayLike | None = None,
+    damping: ArrayLike = 0.0,
+    stop: float | str | None = None,
     init: ArrayLike | None = None,
     center: Sequence[int] | None = None,
     channel_axis: int | None = None,
@@ -71,19 +90,29 @@ def richardson_lucy(
         `noise.unexplained_std` if None.
       background: counts per pixel that are not of the scene, broadcast to y.
       mask: broadcast to y; 0 for pixels to leave out (dead or saturated), 1 for others.
-      stop: ends when an iteration changes the estimate, in relative norm, by less.
+      peak: photons in a pixel of value 1, > 0, broadcast to y, as in `noise.poisson`
+        (1 if y is in photons); for damping and for the rules of `stop`.
+      damping: >= 0, in noise levels; pixels fitted as well as that pull no more.
+      stop: None; or a number, to end when an iteration changes the estimate, in
+        relative norm, by less; or a rule of `stopping.RULES`. "held-out" fits first
+        four fifths of the photons, until the last fifth becomes less likely, and then
+        all photons with as many iterations. "discrepancy" ends when y is as far from
+        the model as photons are. With either each image of a batch stops by itself.
       init: first estimate, > 0, broadcast to y's shape or the larger frame's; the mean
         of each image if None.
       center: of the PSF; (n - 1) // 2 on each axis if None.
       channel_axis: of y; channels are deblurred one by one.
 
     Returns:
-      `Solution`; its history is the mean I-divergence of y from the model. Its image is
-      of y's shape, of a `Subsampled` operator that of the fine scene.
+      `Solution`; its history is the mean I-divergence of y from the model. Where images
+      of a batch stop by themselves, num_iters is the most of any, and the history of
+      the others goes on with their last value. The image is of y's shape, by a
+      `Subsampled` operator that of the fine scene.
 
     Raises:
-      ValueError: see `problem.measurement`; an unknown acceleration, num_iters below 1,
-        a negative tv_weight.
+      ValueError: see `problem.measurement`; an unknown acceleration or rule to stop,
+        num_iters below 1, a negative tv_weight or damping, a peak that is not positive
+        or that is missing where it is needed.
 
     With `stop` the number of iterations depends on the data: then there is no reverse
     mode through the solver.
@@ -99,6 +128,8 @@ def richardson_lucy(
         weights.check(tv_weight, "tv_weight")
     elif isinstance(tv_weight, (int, float)) and not tv_weight >= 0:
         raise ValueError(f"tv_weight={tv_weight}: must be >= 0")
+    damped = not (isinstance(damping, (int, float)) and damping == 0)
+    _check_photons(peak, damping, stop, damped)
     measured = measurement(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )
@@ -122,13 +153,37 @@ def richardson_lucy(
         mask,
         background,
         tv_weight,
-        stop,
+        None if isinstance(stop, str) else stop,
         init,
+        peak,
+        damping,
         num_iters=num_iters,
+        rule=stop if isinstance(stop, str) else None,
+        damped=damped,
         accelerated=acceleration is not None,
         has_tv=not (isinstance(tv_weight, (int, float)) and tv_weight == 0),
     )
     return solution._replace(image=measured.to_image(solution.image))
+
+
+def _check_photons(
+    peak: ArrayLike | None, damping: ArrayLike, stop: float | str | None, damped: bool
+) -> None:
+    if isinstance(stop, str) and stop not in stopping.RULES:
+        raise ValueError(
+            f"stop={stop!r}: must be None, a number or one of "
+            f"{', '.join(stopping.RULES)}"
+        )
+    if isinstance(damping, (int, float)) and not damping >= 0:
+        raise ValueError(f"damping={damping}: must be >= 0")
+    if isinstance(peak, (int, float)) and not peak > 0:
+        raise ValueError(f"peak={peak}: must be > 0")
+    if peak is None and (damped or isinstance(stop, str)):
+        asked = f"stop={stop!r}" if isinstance(stop, str) else f"damping={damping}"
+        raise ValueError(
+            f"peak=None: {asked} asks for the photons in a pixel of value 1; give "
+            "peak=1.0 if y is in photons"
+        )
 
 
 def _best_weight(
@@ -157,7 +212,10 @@ def _best_weight(
     )
 
 
-@functools.partial(jax.jit, static_argnames=("num_iters", "accelerated", "has_tv"))
+_STATIC = ("num_iters", "rule", "damped", "accelerated", "has_tv")
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC)
 def _solve(
     image: Array,
     blur: Operator,
@@ -166,8 +224,12 @@ def _solve(
     tv_weight: ArrayLike,
     stop: float | None,
     init: ArrayLike | None,
+    peak: ArrayLike | None,
+    damping: ArrayLike,
     *,
     num_iters: int,
+    rule: str | None,
+    damped: bool,
     accelerated: bool,
     has_tv: bool,
 ) -> Solution:
@@ -178,6 +240,7 @@ def _solve(
     image = jnp.maximum(image, 0)
     least = jnp.finfo(image.dtype).eps * jnp.max(image, spatial, keepdims=True) + tiny
     background = jnp.asarray(background, image.dtype)
+    photons = jnp.asarray(1.0 if peak is None else peak, image.dtype)
     tv_weight = jnp.expand_dims(
         jnp.broadcast_to(jnp.asarray(tv_weight, image.dtype), batch), spatial
     )
@@ -187,36 +250,100 @@ def _solve(
     seen = blur.adjoint(counted)
     sees = seen > _SEEN * jnp.max(seen, spatial, keepdims=True)
 
-    def iteration(x: Array) -> tuple[Array, Array]:
-        """The next estimate, and the divergence at this one."""
+    def iteration(image: Array, x: Array) -> tuple[Array, Array, Array]:
+        """The next estimate, and at this one the divergence and the model."""
         model = jnp.maximum(blur(x) + background, least)
-        ratio = counted * image / model
-        factor = jnp.maximum(blur.adjoint(ratio), 0) / jnp.where(sees, seen, 1)
-        factor = jnp.where(sees, factor, 1)
-        if has_tv:
-            factor = factor / jnp.maximum(1 - tv_weight * _curvature(x, spatial), 0.1)
+        ratio = image / model
         logs = jnp.where(image > 0, jnp.log(jnp.where(image > 0, image, 1) / model), 0)
-        divergence = jnp.mean(counted * (image * logs - image + model), spatial)
-        return x * factor, divergence
+        divergences = image * logs - image + model
+        if damped:
+            ratio = _damped(ratio, photons * divergences, jnp.asarray(damping))
+        factor = jnp.maximum(blur.adjoint(counted * ratio), 0)
+        factor = jnp.where(sees, factor / jnp.where(sees, seen, 1), 1)
+        if has_tv:
+            factor = factor / jnp.maximum(1 - tv_weight * curvature(x, spatial), 0.1)
+        return x * factor, jnp.mean(counted * divergences, spatial), model
 
-    def advance(state: _State) -> tuple[_State, Array]:
+    def advance(image: Array, state: _State) -> tuple[_State, Array, Array]:
         start = _predict(state, spatial) if accelerated else state.x
-        x, divergence = iteration(start)
-        return _State(x, state.x, x - start, state.step), divergence
+        x, divergence, model = iteration(image, start)
+        return _State(x, state.x, x - start, state.step), divergence, model
 
     if init is None:
         init = jnp.mean(image, spatial, keepdims=True)
     x = jnp.maximum(jnp.asarray(init, image.dtype), least)
     x = jnp.broadcast_to(x, batch + blur.shape)
     zero = jnp.zeros_like(x)
-    state, done, history = iterate(
-        advance,
-        _State(x, x, zero, zero),
-        num_iters=num_iters,
-        stop=stop,
-        change=lambda before, after: relative_change(before.x, after.x, blur.num_axes),
-    )
-    return Solution(state.x, done, history)
+    first = _State(x, x, zero, zero)
+    if rule is None:
+        state, done, history = iterate(
+            lambda state: advance(image, state)[:2],
+            first,
+            num_iters=num_iters,
+            stop=stop,
+            change=lambda a, b: relative_change(a.x, b.x, blur.num_axes),
+        )
+        return Solution(state.x, done, history)
+
+    def run(image: Array, goes_on) -> tuple[_Run, Array]:
+        """Each image as long as `goes_on` says of its model."""
+
+        def following(run: _Run) -> tuple[_Run, Array]:
+            state, divergence, model = advance(image, run.state)
+            run = goes_on(run, divergence, model)
+            on = jnp.expand_dims(run.going, spatial)
+            kept = [jnp.where(on, a, b) for a, b in zip(state, run.state)]
+            done = run.done + run.going.astype(int)
+            return run._replace(state=_State(*kept), done=done), divergence
+
+        none = jnp.zeros(batch, int)
+        least = jnp.full(batch, jnp.inf, image.dtype)
+        run, _, history = iterate(
+            following,
+            _Run(first, none, jnp.ones(batch, bool), least, none),
+            num_iters=num_iters,
+            stop=0.5,
+            change=lambda _, run: jnp.any(run.going).astype(image.dtype),
+        )
+        return run, history
+
+    if rule == "discrepancy":
+
+        def goes_on(run: _Run, divergence: Array, model: Array) -> _Run:
+            expected = stopping.expected_divergence(photons * model) / photons
+            expected = jnp.mean(counted * expected, spatial)
+            return run._replace(going=run.going & (divergence > expected))
+
+    else:
+        fitted, checked = stopping.split(image, photons)
+
+        def gains(run: _Run, _, model: Array) -> _Run:
+            lost = jnp.mean(counted * (model - checked * jnp.log(model)), spatial)
+            better = lost < run.least
+            least_at = jnp.where(better, run.done, run.least_at)
+            return run._replace(
+                going=run.going & (run.done - least_at < stopping.PATIENCE),
+                least=jnp.minimum(lost, run.least),
+                least_at=least_at,
+            )
+
+        limits = run(fitted, gains)[0].least_at
+
+        def goes_on(run: _Run, divergence: Array, model: Array) -> _Run:
+            return run._replace(going=run.done < limits)
+
+    last, history = run(image, goes_on)
+    return Solution(last.state.x, jnp.max(last.done), history)
+
+
+def _damped(ratio: Array, divergence: Array, damping: Array) -> Array:
+    """The ratio, nearer to 1 where the model is within the noise; of photons."""
+    threshold = jnp.where(damping > 0, damping, 1).astype(ratio.dtype) ** 2
+    # Rounding makes some divergences negative, of which the power would be large.
+    share = jnp.clip(2 * divergence / threshold, 0, 1)
+    share = jnp.where(damping > 0, share, 1)
+    n = _DAMPING_POWER
+    return 1 + share ** (n - 1) * (n - (n - 1) * share) * (ratio - 1)
 
 
 def _predict(state: _State, spatial: tuple[int, ...]) -> Array:
@@ -227,7 +354,7 @@ def _predict(state: _State, spatial: tuple[int, ...]) -> Array:
     return jnp.maximum(state.x + share * (state.x - state.before), 0)
 
 
-def _curvature(x: Array, spatial: tuple[int, ...]) -> Array:
+def curvature(x: Array, spatial: tuple[int, ...]) -> Array:
     """div(grad x / |grad x|) by forward, then backward differences."""
     slopes = [jnp.diff(x, axis=a, append=_last(x, a)) for a in spatial]
     squares = sum(s**2 for s in slopes)

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -26,10 +25,10 @@ from jdeconv.restore import noise
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import Frame, frame, power_spectrum
 from jdeconv.restore.problem import convolution
+from jdeconv.restore.spectrum import periodogram
 
 PRIORS = ("gradient", "white")
 _TOLERANCE = 1e-5  # of conjugate gradients, relative
-_LOWEST = 3.0  # periods per image below which the spectrum is not looked at
 _LEAST_NOISE = 1e-3  # of the image's range, where none is found: 8 bits round by that
 
 
@@ -189,27 +188,12 @@ def likeliest_balance(image: Array, psf: Array, noise_std: Array, prior: str) ->
 
     The scene's spectrum is the prior's, s / |R|^2, so that of the image is
     s |H|^2 / |R|^2 + noise_std^2; s is found on a grid (empirical Bayes), and the
-    balance is noise_std^2 / s. The image is faded out towards its border, so that the
-    jump from one side to the other does not count.
+    balance is noise_std^2 / s.
     """
-    window = jnp.ones((), image.dtype)
-    for axis, n in enumerate(image.shape):
-        fade = jnp.sin(jnp.pi * (jnp.arange(n, dtype=image.dtype) + 0.5) / n) ** 2
-        window = window * fade.reshape(
-            [-1 if a == axis else 1 for a in range(image.ndim)]
-        )
-    window = window / jnp.sqrt(jnp.mean(window**2))
-    mean = jnp.sum(window * image) / jnp.sum(window)
-    spectrum = fourier.transform(window * (image - mean), image.shape)
-    power = jnp.abs(spectrum) ** 2 / image.size
+    power, counts = periodogram(image)
     noise_power = jnp.maximum(noise_std, _LEAST_NOISE * jnp.max(jnp.abs(image))) ** 2
     rough = power_spectrum(image.shape, image.dtype)
     rough = rough if prior == "gradient" else jnp.ones_like(rough)
-    # The lowest frequencies hold what fading leaves of the mean.
-    periods = [np.minimum(np.arange(n), n - np.arange(n)) for n in image.shape]
-    periods[-1] = periods[-1][: power.shape[-1]]
-    grids = np.meshgrid(*(p**2.0 for p in periods), indexing="ij", sparse=True)
-    counts = jnp.asarray(sum(grids) > _LOWEST**2, image.dtype)
     gain = jnp.abs(fourier.transfer_function(psf, image.shape)) ** 2
     gain = jnp.where(counts > 0, gain / jnp.where(counts > 0, rough, 1), 0)
 

@@ -48,7 +48,9 @@ def parameters(y, psf_of, starts, noise_std=None):
     return _fit(y, grid.astype(y.dtype), noise_std, **options)
 
 
-@pytest.mark.parametrize("noise_std", [None, 0.01])
+@pytest.mark.parametrize(
+    "noise_std", [pytest.param(None, marks=pytest.mark.slow), 0.01]
+)
 def test_gaussian_blur_is_found(scene, noise_std):
     for std in (2.0, 3.0, 4.0) if noise_std is None else (3.0,):
         y = measured(scene, gaussian(std))
@@ -60,7 +62,10 @@ def test_gaussian_blur_is_found(scene, noise_std):
         assert (np.diff(history) <= 0).all() and history[0] > history[-1]
 
 
-@pytest.mark.parametrize("length, angle", [(9.0, 30.0), (15.0, 100.0)])
+@pytest.mark.parametrize(
+    "length, angle",
+    [(9.0, 30.0), pytest.param(15.0, 100.0, marks=pytest.mark.slow)],
+)
 def test_motion_is_found(scene, length, angle):
     y = measured(scene, motion(length, angle))
     found, *_ = parameters(y, motion, STEPS)

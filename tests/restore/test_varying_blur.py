@@ -120,6 +120,7 @@ def test_float64_and_complex_images(rng):
             assert adjoint_error(blur, blur.adjoint, x, y, hermitian=True) < 1e-13
 
 
+@pytest.mark.slow
 def test_gradient_to_the_psfs_and_strict_types(rng):
     x = jnp.asarray(rng.normal(size=(12, 12)), jnp.float32)
     weights = jnp.asarray(rng.normal(size=(12, 12)), jnp.float32)

@@ -68,6 +68,7 @@ def test_illegal_arguments_are_named():
         )
 
 
+@pytest.mark.slow
 def test_mnist_config_learns_and_is_evaluated(shared_data, tmp_path, capsys):
     config = train.read_config(
         "configs/vae_mnist.py",

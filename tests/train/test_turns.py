@@ -164,6 +164,7 @@ def finished(tmp_path_factory):
     return folder, train.train_and_evaluate(make_config(), folder)
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_and_its_network_can_be_used(finished, tmp_path, capsys):
     folder, result = finished
     for name in ("swd", "swd_16", "ms_ssim", "checkerboard", "real_checkerboard"):
@@ -182,6 +183,7 @@ def test_a_run_is_measured_and_its_network_can_be_used(finished, tmp_path, capsy
     assert images.shape == (3, 16, 16, 1) and 0 <= images.min() < images.max() <= 1
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
     finished, tmp_path, monkeypatch
 ):

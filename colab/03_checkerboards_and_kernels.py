@@ -145,7 +145,7 @@ plt.show()
 #
 # The sharpening network of the quickstart, with three decoders. `config.checkerboard`
 # asks the run to report the share in its results, and that of the true images beside
-# it. The study with generative networks, on Fashion-MNIST, is `docs/checkerboard.md`.
+# it. The study with generative networks is `python -m benchmarks.checkerboard`.
 
 # %%
 DECODERS = {

@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdeconv.restore import Blur, fista, primal_dual, psf, total_variation
+from jdeconv.restore import (
+    Blur,
+    Subsampled,
+    VaryingBlur,
+    fista,
+    primal_dual,
+    psf,
+    total_variation,
+)
 from jdeconv.restore.fista import haar, inverse_haar, l1, l1_haar, nonnegative
 from jdeconv.restore.primal_dual import differences, divergence
 
@@ -197,3 +205,18 @@ def test_bad_input(solver, change, message):
     blur = Blur(jnp.ones((3, 3)) / 9, (8, 8), "zero")
     with pytest.raises(ValueError, match=message):
         solver(arguments.pop("y"), blur, **arguments)
+
+
+@pytest.mark.parametrize("kind", ["varying", "subsampled"])
+def test_operators_of_the_package_are_solved(kind):
+    scene = jnp.zeros((24, 24)).at[6:18, 8:16].set(1.0)
+    if kind == "varying":
+        narrow, wide = (psf.gaussian(std, (5, 5)) for std in (0.7, 1.1))
+        blur = VaryingBlur(jnp.stack([narrow, wide])[:, None], scene.shape, "zero")
+    else:
+        blur = Subsampled(Blur(psf.gaussian(0.8, (5, 5)), scene.shape, "zero"), 2)
+    y = blur(scene)
+    found = primal_dual(y, blur, weight=1e-3, num_iters=200)
+    assert found.image.shape == scene.shape
+    assert jnp.mean((blur(found.image) - y) ** 2) < 1e-3 * jnp.mean(y**2)
+    assert jnp.mean((found.image - scene) ** 2) < 0.02 * jnp.mean(scene**2)

@@ -22,6 +22,7 @@ from jdeconv.ops.boundary import pad, pad_transpose
 
 BOUNDARIES = ("circular", "zero", "reflect", "edge", "valid")
 METHODS = ("auto", "direct", "fft")
+_FROM_CENTER = ("circular", "zero")  # transforms of these sum up around the centre
 _DIRECT = 49  # taps: on two cores 7 x 7 sums take as long as transforms, at 512 x 512
 
 
@@ -145,8 +146,8 @@ class Blur:
         self.center, self.method = center, method
         self._otf: Any = None  # in direct sums there is none
         if method == "fft":
-            # Circular sums start at the centre; else only complete sums are kept.
-            start = center if boundary == "circular" else None
+            last = tuple(k - 1 for k in psf.shape)
+            start = center if boundary in _FROM_CENTER else last
             self._otf = fourier.transfer_function(psf, self._frame, start)
 
     def tree_flatten(self):
@@ -219,11 +220,13 @@ class Blur:
         return function(image)
 
     # Whatever lies beyond the frame is put there first; then only complete sums count.
+    # Transforms wrap around by themselves, or, on a frame larger by the PSF's longer
+    # side, around zeros.
 
     @property
     def _margins(self) -> list[tuple[int, int]]:
-        circular_sums = self.boundary == "circular" and self.method == "fft"
-        if circular_sums or self.boundary == "valid":
+        by_itself = self.boundary in _FROM_CENTER and self.method == "fft"
+        if by_itself or self.boundary == "valid":
             return [(0, 0)] * self.psf.ndim
         return [(k - 1 - c, c) for k, c in zip(self.psf.shape, self.center)]
 
@@ -236,7 +239,11 @@ class Blur:
         """Of the transforms."""
         if self.boundary == "circular":
             return self.shape
-        return tuple(fourier.fast_size(n) for n in self._padded)
+        sizes = self._padded
+        if self.boundary == "zero":
+            sides = [max(c, k - 1 - c) for k, c in zip(self.psf.shape, self.center)]
+            sizes = tuple(n + side for n, side in zip(sizes, sides))
+        return tuple(fourier.fast_size(n) for n in sizes)
 
     def _pad(self, x: Array, transpose: bool = False) -> Array:
         mode = "zero" if self.boundary == "valid" else self.boundary
@@ -253,10 +260,7 @@ class Blur:
         real = not jnp.iscomplexobj(x)
         spectrum = fourier.transform(self._pad(x), self._frame) * self._otf
         sums = fourier.inverse(spectrum, self._frame, real=real)
-        if self.boundary == "circular":
-            return sums
-        kept = [slice(k - 1, k - 1 + m) for k, m in self._complete]
-        return sums[(..., *kept)]
+        return sums[(..., *(slice(n) for n in self.output_shape))]
 
     def _backward(self, y: Array) -> Array:
         if self.method == "direct":
@@ -264,18 +268,7 @@ class Blur:
             x = conv_transpose(y[..., None], kernel, padding="VALID")[..., 0]
             return self._pad(x, transpose=True)
         real = not jnp.iscomplexobj(y)
-        if self.boundary != "circular":
-            after = zip(self._frame, self._complete)
-            margins = [(k - 1, frame - (k - 1) - m) for frame, (k, m) in after]
-            y = pad(y, [(0, 0)] * (y.ndim - self.psf.ndim) + margins)
         spectrum = fourier.transform(y, self._frame) * jnp.conj(self._otf)
         x = fourier.inverse(spectrum, self._frame, real=real)
-        if self.boundary == "circular":
-            return x
         x = x[(..., *(slice(n) for n in self._padded))]
         return self._pad(x, transpose=True)
-
-    @property
-    def _complete(self) -> list[tuple[int, int]]:
-        """Per axis, size of the PSF and number of complete sums."""
-        return list(zip(self.psf.shape, self.output_shape))

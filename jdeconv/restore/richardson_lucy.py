@@ -33,11 +33,17 @@ _DAMPING_POWER = 10  # White's N
 _SEEN = 1e-3  # share of a pixel's light within the frame below which it stays as it was
 
 
-class _State(NamedTuple):
-    x: Array
+class _Path(NamedTuple):
+    """How the estimate came about, which an acceleration tells the next one from."""
+
     before: Array  # x of the iteration before
     step: Array  # from the predicted point to x
     step_before: Array
+
+
+class _State(NamedTuple):
+    x: Array
+    path: _Path | None  # None where nothing is accelerated: it costs memory and time
 
 
 class _Run(NamedTuple):
@@ -249,32 +255,39 @@ def _solve(
         counted = counted * jnp.asarray(mask, image.dtype)
     seen = blur.adjoint(counted)
     sees = seen > _SEEN * jnp.max(seen, spatial, keepdims=True)
+    gain = jnp.where(sees, 1 / jnp.where(sees, seen, 1), 0)
 
     def iteration(image: Array, x: Array) -> tuple[Array, Array, Array]:
         """The next estimate, and at this one the divergence and the model."""
         model = jnp.maximum(blur(x) + background, least)
         ratio = image / model
-        logs = jnp.where(image > 0, jnp.log(jnp.where(image > 0, image, 1) / model), 0)
-        divergences = image * logs - image + model
+        # Of dark pixels y log y is 0, whatever the logarithm is.
+        divergences = image * jnp.log(jnp.maximum(ratio, tiny)) - image + model
         if damped:
             ratio = _damped(ratio, photons * divergences, jnp.asarray(damping))
-        factor = jnp.maximum(blur.adjoint(counted * ratio), 0)
-        factor = jnp.where(sees, factor / jnp.where(sees, seen, 1), 1)
+        if mask is not None:
+            ratio, divergences = counted * ratio, counted * divergences
+        factor = jnp.maximum(blur.adjoint(ratio) * gain, 0)
+        factor = jnp.where(gain > 0, factor, 1)
         if has_tv:
             factor = factor / jnp.maximum(1 - tv_weight * curvature(x, spatial), 0.1)
-        return x * factor, jnp.mean(counted * divergences, spatial), model
+        return x * factor, jnp.mean(divergences, spatial), model
 
     def advance(image: Array, state: _State) -> tuple[_State, Array, Array]:
-        start = _predict(state, spatial) if accelerated else state.x
+        if state.path is None:
+            x, divergence, model = iteration(image, state.x)
+            return _State(x, None), divergence, model
+        start = _predict(state.x, state.path, spatial)
         x, divergence, model = iteration(image, start)
-        return _State(x, state.x, x - start, state.step), divergence, model
+        path = _Path(state.x, x - start, state.path.step)
+        return _State(x, path), divergence, model
 
     if init is None:
         init = jnp.mean(image, spatial, keepdims=True)
     x = jnp.maximum(jnp.asarray(init, image.dtype), least)
     x = jnp.broadcast_to(x, batch + blur.shape)
     zero = jnp.zeros_like(x)
-    first = _State(x, x, zero, zero)
+    first = _State(x, _Path(x, zero, zero) if accelerated else None)
     if rule is None:
         state, done, history = iterate(
             lambda state: advance(image, state)[:2],
@@ -292,9 +305,9 @@ def _solve(
             state, divergence, model = advance(image, run.state)
             run = goes_on(run, divergence, model)
             on = jnp.expand_dims(run.going, spatial)
-            kept = [jnp.where(on, a, b) for a, b in zip(state, run.state)]
+            kept = jax.tree.map(lambda a, b: jnp.where(on, a, b), state, run.state)
             done = run.done + run.going.astype(int)
-            return run._replace(state=_State(*kept), done=done), divergence
+            return run._replace(state=kept, done=done), divergence
 
         none = jnp.zeros(batch, int)
         least = jnp.full(batch, jnp.inf, image.dtype)
@@ -346,12 +359,12 @@ def _damped(ratio: Array, divergence: Array, damping: Array) -> Array:
     return 1 + share ** (n - 1) * (n - (n - 1) * share) * (ratio - 1)
 
 
-def _predict(state: _State, spatial: tuple[int, ...]) -> Array:
+def _predict(x: Array, path: _Path, spatial: tuple[int, ...]) -> Array:
     """The point that the last two steps point to."""
-    both = jnp.sum(state.step * state.step_before, spatial, keepdims=True)
-    last = jnp.sum(state.step_before**2, spatial, keepdims=True)
+    both = jnp.sum(path.step * path.step_before, spatial, keepdims=True)
+    last = jnp.sum(path.step_before**2, spatial, keepdims=True)
     share = jnp.clip(jnp.where(last > 0, both / jnp.where(last > 0, last, 1), 0), 0, 1)
-    return jnp.maximum(state.x + share * (state.x - state.before), 0)
+    return jnp.maximum(x + share * (x - path.before), 0)
 
 
 def curvature(x: Array, spatial: tuple[int, ...]) -> Array:

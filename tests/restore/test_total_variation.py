@@ -164,15 +164,16 @@ SLOW_TWO = [pytest.param(b, marks=pytest.mark.slow) for b in ("zero", "edge")]
 
 
 @pytest.mark.parametrize("boundary", ["reflect", *SLOW_TWO])
-def test_a_boundary_that_is_known_helps(photograph, boundary):
+def test_a_boundary_that_is_known_does_no_harm(photograph, boundary):
     kernel = psf.gaussian(2.0)
     scene = photograph[:64, :64]
     y = Blur(kernel, scene.shape, boundary)(scene)
-    errors = [
+    known, unknown = (
         rmse(total_variation(y, kernel, boundary=b).image, scene)
         for b in (boundary, "unknown")
-    ]
-    assert errors[0] < errors[1]
+    )
+    # What lies beyond, mirrored or drawn out, is hardly news; that it is dark is.
+    assert known < (0.7 if boundary == "zero" else 1.02) * unknown
 
 
 def test_scenes_can_be_kept_from_being_negative():

@@ -10,12 +10,13 @@ import argparse
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 _DESCRIPTION = __doc__
 
+_SCALES = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _NAMED = (
     "gaussian:STD, motion:LENGTH,ANGLE, disk:RADIUS, airy:, telescope:, zernike:, "
     "born-wolf: or gibson-lanni:KEY=VALUE,..."
@@ -67,7 +68,8 @@ def deblur_images(
     for file in bar:
         try:
             image = stacks.read_array(file)
-            result = _deblur(image, kernel, **options)
+            shown = _blocks_shown(file.name) if progress else None
+            result = _deblur(image, kernel, progress=shown, **options)
             written.append(_write(targets[file], image, result, figure))
         except (ValueError, TypeError, OSError) as error:
             failed[file] = f"{file}: {error}".replace(f"{file}: {file}", str(file))
@@ -98,6 +100,22 @@ def read_psf(text: str | os.PathLike) -> np.ndarray:
     array = stacks.read_array(text).astype(np.float32)
     pictured = pathlib.Path(text).suffix.lower() in (".png", ".jpg", ".jpeg")
     return array.sum(-1) if pictured and array.ndim > 2 else array
+
+
+def _blocks_shown(name: str) -> Callable[[int, int], None]:
+    """A progress bar of the blocks of a file, if it is deblurred by blocks."""
+    from tqdm import tqdm
+
+    bar = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or tqdm(desc=name, total=total, leave=False, unit="block")
+        bar.update()
+        if done == total:
+            bar.close()
+
+    return show
 
 
 def _deblur(image: np.ndarray, psf: np.ndarray, **options) -> np.ndarray:
@@ -173,6 +191,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--boundary", choices=BOUNDARY_NAMES, default="unknown")
     parser.add_argument(
+        "--max_memory",
+        type=_bytes,
+        metavar="SIZE",
+        help="such as 500MB or 2GB: larger images are deblurred in overlapping blocks",
+    )
+    parser.add_argument(
         "--no_figure", action="store_true", help="write no before-and-after pictures"
     )
     parser.add_argument("--device", help="such as cpu, gpu or gpu:1")
@@ -196,12 +220,26 @@ def run(argv: Sequence[str]) -> int:
             likelihood=arguments.likelihood,
             weight=arguments.weight,
             boundary=arguments.boundary,
+            max_bytes=arguments.max_memory,
         )
     for path in written:
         print(path)
     for error in failed.values():
         print(f"jdeconv deblur: {error}", file=sys.stderr)
     return 2 if failed else 0
+
+
+def _bytes(text: str) -> float:
+    """Of "500MB", "2GB" or "1e9"."""
+    number = text.upper().removesuffix("B")
+    scale = _SCALES.get(number[-1:], 1.0)
+    try:
+        size = float(number[:-1] if scale != 1 else number) * scale
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be such as 500MB or 2GB")
+    return size
 
 
 def _device(text: str | None):

@@ -23,13 +23,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.typing import ArrayLike
 
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.iterate import iterate, relative_change
 from jdeconv.restore.problem import convolution
-from jdeconv.restore.richardson_lucy import curvature
 
 SYMMETRIES = ("point", "radial")
 _SEEN = 1e-3  # share of a pixel's light within the frame below which it stays as it was
@@ -172,7 +171,7 @@ def _solve(
         sees = seen > _SEEN * jnp.max(seen, spatial, keepdims=True)
         back = by.adjoint(counted * image / model(by(x)))
         factor = jnp.where(sees, jnp.maximum(back, 0) / jnp.where(sees, seen, 1), 1)
-        return x * factor / jnp.maximum(1 - tv_weight * curvature(x, spatial), 0.1)
+        return x * factor / jnp.maximum(1 - tv_weight * _curvature(x, spatial), 0.1)
 
     def psf_step(x: Array, psf: Array) -> Array:
         blurred, back = jax.vjp(lambda psf: blur(psf)(x), psf)
@@ -238,3 +237,22 @@ def _alike(symmetry: str, shape: Sequence[int], center: Sequence[int]) -> Array:
     offsets = [(np.arange(n) - c) ** 2 for n, c in zip(shape, center)]
     squared = sum(np.meshgrid(*offsets, indexing="ij", sparse=True))
     return jnp.asarray(np.unique(squared, return_inverse=True)[1].reshape(shape))
+
+
+def _curvature(x: Array, spatial: tuple[int, ...]) -> Array:
+    """div(grad x / |grad x|) by forward, then backward differences."""
+    slopes = [jnp.diff(x, axis=a, append=_last_of(x, a)) for a in spatial]
+    squares = sum(s**2 for s in slopes)
+    scale = jnp.finfo(x.dtype).eps * jnp.max(x, spatial, keepdims=True) ** 2
+    length = jnp.sqrt(squares + scale + jnp.finfo(x.dtype).tiny)
+    total = jnp.zeros_like(x)
+    for axis, slope in zip(spatial, slopes):
+        flow = slope / length
+        nothing = jnp.zeros_like(lax.slice_in_dim(x, 0, 1, axis=axis % x.ndim))
+        total = total + jnp.diff(flow, axis=axis, prepend=nothing)
+    return total
+
+
+def _last_of(x: Array, axis: int) -> Array:
+    axis %= x.ndim
+    return lax.slice_in_dim(x, x.shape[axis] - 1, x.shape[axis], axis=axis)

@@ -1,5 +1,6 @@
 """The one call most users need: method and strength chosen from image and noise."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,16 +10,26 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jdeconv.restore import noise, tiles
 from jdeconv.restore.blur import Operator
-from jdeconv.restore.plug_and_play import plug_and_play
-from jdeconv.restore.richardson_lucy import richardson_lucy
-from jdeconv.restore.total_variation import LIKELIHOODS, total_variation
-from jdeconv.restore.wiener import wiener
+from jdeconv.restore.method import LIKELIHOODS, METHODS, PIXELS, settle
+from jdeconv.restore.problem import channels_to_batch, check, check_finite
+from jdeconv.restore.weights import middle
+from jdeconv.restore.wiener import likeliest_balances
 
-METHODS = ("auto", "wiener", "richardson_lucy", "total_variation", "plug_and_play")
-_MOST_ITERATIONS = 200  # of Richardson-Lucy, which stops by itself
-_STOP = 1e-3  # when an iteration changes the scene by less
+__all__ = ["LIKELIHOODS", "METHODS", "deconvolve"]
+
 _INTEGERS = ("uint8", "uint16", "uint32")
+# What a solver needs at once, in floats per pixel of its frame: by XLA's count, and
+# some for the transforms' own (tests/restore/test_tiles.py).
+_FLOATS = {
+    "auto": 40,
+    "wiener": 20,
+    "total_variation": 40,
+    "richardson_lucy": 28,
+    "plug_and_play": 290,
+}
+_LEAST_BALANCE = 1e-3  # for how far the data reach, which grows without end below
 
 
 def deconvolve(
@@ -33,6 +44,8 @@ def deconvolve(
     boundary: str = "unknown",
     center: Sequence[int] | None = None,
     channel_axis: int | None = None,
+    max_bytes: float | None = None,
+    progress: tiles.Progress | None = None,
 ) -> Array | np.ndarray:
     """The scene behind a blurred image.
 
@@ -52,18 +65,25 @@ def deconvolve(
       weight: of the method's regularisation (`wiener`'s balance, the others' total
         variation); chosen from the noise if None, but 0 for an operator.
       num_iters: of the method; if None its own default, for Richardson-Lucy until an
-        iteration changes the scene by less than 1e-3.
+        iteration changes the scene by less than 1e-3, 200 at most.
       boundary: "unknown" assumes nothing beyond the frame; or "circular", "zero",
         "reflect", "edge".
       center: of the PSF; (n - 1) // 2 on each axis if None.
       channel_axis: of y; colours are deblurred one by one.
+      max_bytes: memory to be used beside the image and the result. Where the whole
+        image needs more it is solved in overlapping blocks, spread over the devices,
+        with weights and iterations chosen once, on its middle; the result is numpy's.
+        It differs from the whole one's by about 1e-3 of the range; more at the image's
+        own border, where a solver has not converged, and by "plug_and_play".
+      progress: called with the blocks done and their number after each of them.
 
     Returns:
       Array of y's shape and type (float32 for 16-bit floats).
 
     Raises:
       ValueError: an unknown method or likelihood, or one that does not go with the
-        other; an image, PSF or weight that the method refuses.
+        other; an image, PSF or weight that the method refuses; max_bytes that are too
+        few for a block, or with a boundary that blocks do not have, or an operator.
       TypeError: numbers of another type, such as signed integers or booleans.
 
     >>> import jax.numpy as jnp
@@ -72,53 +92,89 @@ def deconvolve(
     >>> deconvolve(y, psf.gaussian(1.0)).dtype
     dtype('uint8')
     """
-    if method not in METHODS:
-        raise ValueError(f"method={method!r}: must be one of {', '.join(METHODS)}")
-    if likelihood not in LIKELIHOODS:
-        raise ValueError(
-            f"likelihood={likelihood!r}: must be one of {', '.join(LIKELIHOODS)}"
-        )
-    if likelihood == "poisson" and method in ("wiener", "plug_and_play"):
-        raise ValueError(
-            "likelihood='poisson': for methods total_variation and richardson_lucy, "
-            f"not for {method}"
-        )
-    if weight is not None and method == "plug_and_play":
-        raise ValueError(f"weight={weight!r}: plug_and_play has none; leave it out")
-    image, integers = _as_floats(y)
-    shared: dict[str, Any] = dict(
-        boundary=boundary, center=center, channel_axis=channel_axis
+    kernel = psf if isinstance(psf, Operator) else _kernel(psf)
+    num_axes = kernel.num_axes if isinstance(kernel, Operator) else kernel.ndim
+    options: dict[str, Any] = dict(
+        method=method,
+        noise_std=noise_std,
+        likelihood=likelihood,
+        weight=weight,
+        num_iters=num_iters,
+        center=center,
+        joint=channel_axis is not None,
     )
-    if num_iters is not None:
-        shared["num_iters"] = num_iters
-    if method == "richardson_lucy":
-        shared.setdefault("num_iters", _MOST_ITERATIONS)
-        chosen: Any = 0.0 if isinstance(psf, Operator) else "sure"
-        result = richardson_lucy(
-            image,
-            psf if isinstance(psf, Operator) else _kernel(psf),
-            acceleration="biggs-andrews",
-            tv_weight=chosen if weight is None else weight,
-            noise_std=noise_std,
-            stop=_STOP,
-            **shared,
-        ).image
-        return _as_before(result, integers)
-    kernel: Any = psf if isinstance(psf, Operator) else _kernel(psf)
-    if method == "wiener":
-        result = wiener(image, kernel, balance=weight, noise_std=noise_std, **shared)
-    elif method == "plug_and_play":
-        result = plug_and_play(image, kernel, noise_std=noise_std, **shared).image
-    else:
-        result = total_variation(
-            image,
-            kernel,
-            weight=weight,
-            noise_std=noise_std,
-            likelihood=likelihood,
-            **shared,
-        ).image
+    if max_bytes is not None:
+        if isinstance(y, jax.core.Tracer) or isinstance(kernel, Operator):
+            raise ValueError(
+                f"max_bytes={max_bytes}: for images that are there, not inside jit, "
+                "and PSFs, not operators"
+            )
+        whole: np.ndarray = channels_to_batch(np.asarray(y), channel_axis, num_axes)
+        blended = _by_tiles(whole, kernel, boundary, max_bytes, progress, options)
+        if blended is not None:
+            if channel_axis is None:
+                return blended
+            return np.moveaxis(blended, -num_axes - 1, channel_axis)
+    image, integers = _as_floats(y)
+    image = channels_to_batch(image, channel_axis, num_axes)
+    result = settle(image, kernel, boundary=boundary, **options)(image, boundary)
+    if channel_axis is not None:
+        result = jnp.moveaxis(result, -num_axes - 1, channel_axis)
     return _as_before(result, integers)
+
+
+def _by_tiles(
+    whole: np.ndarray,
+    psf: Array,
+    boundary: str,
+    max_bytes: float,
+    progress: tiles.Progress | None,
+    options: dict[str, Any],
+) -> np.ndarray | None:
+    """None if the whole fits; channels are last among the batch axes, also after."""
+    if boundary not in ("unknown", "circular"):
+        raise ValueError(
+            f"boundary={boundary!r}: with max_bytes only 'unknown' or 'circular'"
+        )
+    check(jax.ShapeDtypeStruct(whole.shape, jnp.float32), psf, boundary)
+    check_finite(whole)
+    first = whole.ndim - psf.ndim
+    batch, shape = whole.shape[:first], whole.shape[first:]
+    inside: Any = middle(shape, psf.shape, PIXELS)
+    part = whole if inside is None else whole[(Ellipsis, *inside)]
+    around = boundary if inside is None else "unknown"
+    image = _as_floats(part)[0]
+    cut = tiles.tiling(
+        shape,
+        psf.shape,
+        max_bytes=max_bytes,
+        bytes_per_pixel=4 * _FLOATS[options["method"]] * math.prod(batch),
+        margin=tiles.reach(psf, _balance(image, psf, options["noise_std"])),
+        wraps=boundary == "circular",
+    )
+    if cut is None:
+        return None
+    solve = settle(image, psf, boundary=around, fixed=True, **options)
+    pinned = jax.config.values["jax_default_device"] is not None
+    result = tiles.solve_in_tiles(
+        lambda block: solve(block, "unknown"),
+        whole,
+        cut,
+        prepare=lambda block: np.asarray(_as_floats(block)[0]),
+        devices=[None] if pinned else jax.local_devices(),
+        progress=progress,
+    )
+    return np.asarray(_as_before(result, _integers(whole.dtype)))
+
+
+def _balance(image: Array, psf: Array, noise_std: ArrayLike | None) -> float:
+    """Wiener's, the smallest of the batch."""
+    if noise_std is None:
+        noise_std = noise.unexplained_std(image, num_axes=psf.ndim)
+    batch = image.shape[: image.ndim - psf.ndim]
+    std = jnp.broadcast_to(jnp.asarray(noise_std, image.dtype), batch)
+    balances = likeliest_balances(image, psf / psf.sum(), std)
+    return max(float(jnp.min(balances)), _LEAST_BALANCE)
 
 
 def _kernel(psf: ArrayLike) -> Array:
@@ -127,10 +183,14 @@ def _kernel(psf: ArrayLike) -> Array:
     return kernel if floating else kernel.astype(jnp.float32)
 
 
+def _integers(dtype: np.dtype) -> np.dtype | None:
+    return dtype if dtype.name in _INTEGERS else None
+
+
 def _as_floats(y: ArrayLike) -> tuple[Array, np.dtype | None]:
     """The image as floats, and its type if it was of integers, whose white became 1."""
     dtype = np.dtype(getattr(y, "dtype", None) or np.asarray(y).dtype)
-    if dtype.name in _INTEGERS:
+    if _integers(dtype) is not None:
         return jnp.asarray(y, jnp.float32) / float(np.iinfo(dtype).max), dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
@@ -141,7 +201,9 @@ def _as_floats(y: ArrayLike) -> tuple[Array, np.dtype | None]:
     return image.astype(jnp.promote_types(image.dtype, jnp.float32)), None
 
 
-def _as_before(result: Array, dtype: np.dtype | None) -> Array | np.ndarray:
+def _as_before(
+    result: Array | np.ndarray, dtype: np.dtype | None
+) -> Array | np.ndarray:
     """The result as the type of integers that the image came in."""
     if dtype is None:
         return result

@@ -73,6 +73,32 @@ class Frame(NamedTuple):
         """H x, of the spectrum of x."""
         return fourier.inverse(spectrum * self.otf, self.shape, real=True)
 
+    def begin(self) -> tuple[Array, Array]:
+        """The image with its border drawn out, and what a camera would see of that.
+
+        The second is the image where there is one, and else the blur of the first: so
+        nothing sharp is where the one side of the frame meets the other.
+        """
+        scene = self.place(self.crop(self.data), "edge")
+        seen = self.blurred(fourier.transform(scene, self.shape))
+        return scene, self.mask * self.data + (1 - self.mask) * seen
+
+    def counted_slopes(self) -> list[Array] | None:
+        """Per axis, broadcast to the frame: 1 for slopes that a prior is to count.
+
+        Not those that lead beyond what the camera saw light of, to the other side of
+        the frame, which has nothing to do with this one. None if it is periodic.
+        """
+        if self.shape == self.size:
+            return None
+        masks = []
+        for axis, n in zip(self.axes, self.shape):
+            lit = self.size[axis] + sum(self.margins[axis])
+            within = jnp.arange(n) < lit - 1
+            cells = [n if a == axis else 1 for a in self.axes]
+            masks.append(within.astype(self.mask.dtype).reshape(cells))
+        return masks
+
     def differences(self, x: Array) -> list[Array]:
         """D x: per axis, the next pixel less this one."""
         return [jnp.roll(x, -1, axis) - x for axis in self.axes]

@@ -1,7 +1,7 @@
 """Running a solver's step: a fixed number of times, or until it changes little."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,13 @@ State = TypeVar("State")
 
 
 def iterate(
-    advance: Callable[[State], tuple[State, Array]],
+    advance: Callable[[State], tuple[State, Any]],
     state: State,
     *,
     num_iters: int,
     stop: Array | float | None,
     change: Callable[[State, State], Array] | None = None,
-) -> tuple[State, Array, Array]:
+) -> tuple[State, Array, Any]:
     """Applies `advance`, which returns the next state and what the history keeps of it.
 
     Args:
@@ -29,8 +29,8 @@ def iterate(
       change: of the state before and after an iteration, a scalar; for `stop`.
 
     Returns:
-      The last state, the iterations done, and the history `[num_iters, ...]`, NaN
-      beyond the last one.
+      The last state, the iterations done, and the history `[num_iters, ...]` (a pytree
+      if the entries are), NaN beyond the last one.
     """
     if stop is None or change is None:
 
@@ -40,8 +40,10 @@ def iterate(
         state, history = lax.scan(fixed, state, length=num_iters)
         return state, jnp.asarray(num_iters), history
 
-    kept = jax.eval_shape(advance, state)[1]
-    history = jnp.full((num_iters, *kept.shape), jnp.nan, kept.dtype)
+    history = jax.tree.map(
+        lambda entry: jnp.full((num_iters, *entry.shape), jnp.nan, entry.dtype),
+        jax.eval_shape(advance, state)[1],
+    )
 
     def goes_on(carry):
         _, _, done, changed = carry
@@ -50,9 +52,11 @@ def iterate(
     def body(carry):
         before, history, done, _ = carry
         state, entry = advance(before)
-        return state, history.at[done].set(entry), done + 1, change(before, state)
+        history = jax.tree.map(lambda h, e: h.at[done].set(e), history, entry)
+        return state, history, done + 1, change(before, state)
 
-    first = (state, history, jnp.asarray(0), jnp.asarray(jnp.inf, kept.dtype))
+    changed = jax.eval_shape(change, state, state).dtype
+    first = (state, history, jnp.asarray(0), jnp.asarray(jnp.inf, changed))
     state, history, done, _ = lax.while_loop(goes_on, body, first)
     return state, done, history
 

@@ -23,7 +23,7 @@ from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import frame
 from jdeconv.restore.problem import Solution, convolution
 
-_START = 0.6  # std of the first denoising, in standard deviations of the image
+START = 0.6  # std of the first denoising, in standard deviations of the image
 _LEAST_NOISE = 1e-3  # of the brightest pixel, where less is found or said
 _BLUR_PENALTY = 0.2  # of the blurred scene as a variable of its own, in curvatures
 _INNER_STEPS = 3  # of the data step, where what lies beyond the frame is unknown
@@ -37,6 +37,7 @@ def plug_and_play(
     noise_std: ArrayLike | None = None,
     denoiser: denoisers.Denoiser | None = None,
     prior_weight: float = 0.3,
+    start_std: ArrayLike | None = None,
     num_iters: int = 12,
     boundary: str = "unknown",
     mask: Array | None = None,
@@ -54,6 +55,8 @@ def plug_and_play(
         `[*batch, 1, ...]` to images; `denoisers.dct` if None. A function of a network's
         parameters works under grad if it is made of them inside.
       prior_weight: > 0, how much the denoised image counts against the measured one.
+      start_std: what the first denoising takes the noise to be, broadcast to
+        `[*batch]`; 0.6 of the image's standard deviation if None.
       num_iters: denoisings.
       boundary: "unknown" estimates the scene on a frame larger by psf - 1 and assumes
         nothing beyond it; or "circular", "zero", "reflect", "edge".
@@ -80,12 +83,15 @@ def plug_and_play(
     image, num_axes = measured.image, psf.ndim
     if noise_std is None:
         noise_std = noise.unexplained_std(image, num_axes=num_axes)
+    if start_std is None:
+        start_std = START * jnp.std(image, tuple(range(-num_axes, 0)))
     batch = image.shape[: image.ndim - num_axes]
     solution = _solve(
         image,
         measured.blur,
         mask,
         jnp.broadcast_to(jnp.asarray(noise_std, image.dtype), batch),
+        jnp.broadcast_to(jnp.asarray(start_std, image.dtype), batch),
         jnp.asarray(prior_weight, image.dtype),
         denoiser=denoiser,
         num_iters=num_iters,
@@ -100,6 +106,7 @@ def _solve(
     blur: Blur,
     mask: Array | None,
     noise_std: Array,
+    start_std: Array,
     prior_weight: Array,
     *,
     denoiser: denoisers.Denoiser | None,
@@ -118,7 +125,7 @@ def _solve(
     floor = _LEAST_NOISE * jnp.max(jnp.abs(image), axes, keepdims=True)
     floor = floor + jnp.finfo(image.dtype).tiny ** 0.5
     std = jnp.maximum(jnp.expand_dims(noise_std, axes), floor)
-    first = jnp.maximum(_START * jnp.std(image, axes, keepdims=True), std)
+    first = jnp.maximum(jnp.expand_dims(start_std, axes), std)
     # The levels fall by equal factors.
     shares = jnp.linspace(1, 0, num_iters, dtype=image.dtype)
     shares = shares.reshape(-1, *[1] * image.ndim)

@@ -1,7 +1,7 @@
 """What every solver is asked: checked images, and the frame of the scene."""
 
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -101,27 +101,10 @@ def convolution(
             "array; richardson_lucy takes operators"
         )
     y, psf = jnp.asarray(y), jnp.asarray(psf)
-    if boundary not in BOUNDARY_NAMES:
-        raise ValueError(
-            f"boundary={boundary!r}: must be one of {', '.join(BOUNDARY_NAMES)}"
-        )
-    _check_floating("y", y)
-    _check_floating("psf", psf)
-    num_axes = psf.ndim
-    y = _channels_to_batch(y, channel_axis, num_axes)
-    if num_axes == 0 or y.ndim < num_axes:
-        raise ValueError(
-            f"psf of shape {psf.shape}: must have 1 to {y.ndim} axes, the spatial ones "
-            f"of y {y.shape}"
-        )
-    shape = y.shape[y.ndim - num_axes :]
-    if any(k > n for k, n in zip(psf.shape, shape)) or 0 in psf.shape:
-        raise ValueError(
-            f"psf of shape {psf.shape}: must not be empty, nor larger than the image "
-            f"{shape}"
-        )
-    _check_finite(y)
-    _check_psf(psf)
+    y = channels_to_batch(y, channel_axis, psf.ndim)
+    check(y, psf, boundary)
+    check_finite(y)
+    shape = y.shape[y.ndim - psf.ndim :]
     if boundary == "unknown":
         shape = tuple(n + k - 1 for n, k in zip(shape, psf.shape))
         boundary = "valid"
@@ -132,29 +115,57 @@ def convolution(
     return Measurement(y, blur, channel_axis)
 
 
+def check(y: Array | jax.ShapeDtypeStruct, psf: Array, boundary: str) -> None:
+    """What can be said of an image `[*batch, *spatial]` without a look at its pixels.
+
+    Raises:
+      ValueError: as `convolution`, but for pixels that are NaN or infinite.
+    """
+    if boundary not in BOUNDARY_NAMES:
+        raise ValueError(
+            f"boundary={boundary!r}: must be one of {', '.join(BOUNDARY_NAMES)}"
+        )
+    _check_floating("y", y)
+    _check_floating("psf", psf)
+    if psf.ndim == 0 or y.ndim < psf.ndim:
+        raise ValueError(
+            f"psf of shape {psf.shape}: must have 1 to {y.ndim} axes, the spatial ones "
+            f"of y {y.shape}"
+        )
+    shape = y.shape[y.ndim - psf.ndim :]
+    if any(k > n for k, n in zip(psf.shape, shape)) or 0 in psf.shape:
+        raise ValueError(
+            f"psf of shape {psf.shape}: must not be empty, nor larger than the image "
+            f"{shape}"
+        )
+    _check_psf(psf)
+
+
 def _by_operator(
     y: Array, blur: Operator, channel_axis: int | None
 ) -> Measurement[Operator]:
     _check_floating("y", y)
-    y = _channels_to_batch(y, channel_axis, blur.num_axes)
+    y = channels_to_batch(y, channel_axis, blur.num_axes)
     if y.shape[max(y.ndim - blur.num_axes, 0) :] != blur.output_shape:
         raise ValueError(
             f"y of shape {y.shape}: its last axes must be the operator's "
             f"{blur.output_shape}"
         )
-    _check_finite(y)
+    check_finite(y)
     return Measurement(y, blur, channel_axis)
 
 
-def _channels_to_batch(y: Array, channel_axis: int | None, num_axes: int) -> Array:
+def channels_to_batch(y: Any, channel_axis: int | None, num_axes: int) -> Any:
+    """Moves the channels of an array, of numpy or jax, to the end of its batch axes."""
     if channel_axis is None:
         return y
     if not -y.ndim <= channel_axis < y.ndim:
         raise ValueError(f"channel_axis={channel_axis}: y has shape {y.shape}")
-    return jnp.moveaxis(y, channel_axis, -num_axes - 1)
+    moveaxis = np.moveaxis if isinstance(y, np.ndarray) else jnp.moveaxis
+    return moveaxis(y, channel_axis, -num_axes - 1)
 
 
-def _check_floating(name: str, array: Array) -> None:
+def _check_floating(name: str, array: Array | jax.ShapeDtypeStruct) -> None:
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
             f"{name} of {array.dtype}: must be floating; convert it first, such as by "
@@ -162,7 +173,8 @@ def _check_floating(name: str, array: Array) -> None:
         )
 
 
-def _check_finite(y: Array) -> None:
+def check_finite(y: Array | np.ndarray) -> None:
+    """Raises ValueError for pixels that are NaN or infinite, with their number."""
     if isinstance(y, jax.core.Tracer):
         return
     bad = y.size - int(np.count_nonzero(np.isfinite(y)))

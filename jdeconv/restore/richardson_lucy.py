@@ -6,7 +6,13 @@ Richardson 1972, "Bayesian-based iterative method of image restoration"; Lucy 19
 iterative technique for the rectification of observed distributions". The division by
 A'(m), which many programs leave out, keeps the border from fading or blowing up.
 
-The likeliest scene has noise in it, so the iteration is ended before, or damped: where
+The likeliest scene has noise in it. So a total variation counts against it: each
+iteration ends by smoothing, where less the dimmer (Sawatzky, Brune, Müller and Burger
+2009, "Total variation processing of images with Poisson statistics"):
+
+    x <- argmin over z of  sum (z - x)^2 / (2 x) + tv_weight sum |grad z|
+
+Or the iteration is ended before, or damped: where
 y is within `damping` noise levels T of the model u = A x + b, the ratio r = y / u tends
 to 1 (White 1994, "Image restoration using the damped Richardson-Lucy method"):
 
@@ -30,20 +36,46 @@ from jdeconv.restore.total_variation import best_weight
 
 ACCELERATIONS = ("biggs-andrews",)
 _DAMPING_POWER = 10  # White's N
+_DUAL_STEPS = 5  # in each iteration; with fewer the accelerated one swings
+_LEAST_SHARE = 0.1  # of a pixel that smoothing leaves
 _SEEN = 1e-3  # share of a pixel's light within the frame below which it stays as it was
 
 
 class _Path(NamedTuple):
-    """How the estimate came about, which an acceleration tells the next one from."""
+    """How the estimate came about, which says how far the next one is predicted.
+
+    `shares` are given, one per iteration, or else told from the last two steps.
+    """
 
     before: Array  # x of the iteration before
-    step: Array  # from the predicted point to x
-    step_before: Array
+    done: Array
+    step: Array | None  # from the predicted point to x
+    step_before: Array | None
+    shares: Array | None
+
+    def share(self, spatial: tuple[int, ...]) -> Array:
+        """Of the last change, `[*batch, 1, ...]`."""
+        if self.shares is not None:
+            return self.shares[jnp.minimum(self.done, len(self.shares) - 1)]
+        if self.step is None or self.step_before is None:
+            raise TypeError("a path has shares or steps")
+        both = jnp.sum(self.step * self.step_before, spatial, keepdims=True)
+        last = jnp.sum(self.step_before**2, spatial, keepdims=True)
+        share = jnp.where(last > 0, both / jnp.where(last > 0, last, 1), 0)
+        return jnp.clip(share, 0, 1)
+
+    def follow(self, x: Array, start: Array, new: Array) -> "_Path":
+        """With the iteration from x by way of start to the new estimate."""
+        path = self._replace(before=x, done=self.done + 1)
+        if self.shares is None:
+            path = path._replace(step=new - start, step_before=self.step)
+        return path
 
 
 class _State(NamedTuple):
     x: Array
-    path: _Path | None  # None where nothing is accelerated: it costs memory and time
+    path: _Path | None  # None where nothing is accelerated
+    dual: list[Array] | None  # of the total variation's gradients, where it counts
 
 
 class _Run(NamedTuple):
@@ -62,7 +94,7 @@ def richardson_lucy(
     *,
     num_iters: int = 30,
     boundary: str = "unknown",
-    acceleration: str | None = None,
+    acceleration: str | Array | None = None,
     tv_weight: ArrayLike | str = 0.0,
     background: ArrayLike = 0.0,
     mask: Array | None = None,
@@ -85,13 +117,14 @@ def richardson_lucy(
       num_iters: iterations, the most if `stop` is given.
       boundary: "unknown" estimates the scene on a frame larger by psf - 1 and assumes
         nothing beyond it; or "circular", "zero", "reflect", "edge".
-      acceleration: None, or "biggs-andrews": each iteration starts from a point
-        predicted by the last two steps (Biggs and Andrews 1997, "Acceleration of
-        iterative image restoration algorithms").
-      tv_weight: >= 0, of the total variation, per expected count (Dey et al. 2006,
-        "Richardson-Lucy algorithm with total variation regularization", eq. 9),
-        broadcast to `[*batch]`; or how to choose it, one of `weights.CRITERIA`, for
-        which `total_variation` is solved.
+      acceleration: None, or how each iteration starts from a point further on:
+        "biggs-andrews", as far as the last two steps agree (Biggs and Andrews 1997,
+        "Acceleration of iterative image restoration algorithms"); or the shares of the
+        last change to go on by, `[iterations, *batch]` from 0 to 1, as `record_shares`
+        finds them: then parts of an image go on as the whole.
+      tv_weight: >= 0, of the total variation, per expected count, broadcast to
+        `[*batch]`; or how to choose it, one of `weights.CRITERIA`, for which
+        `total_variation` is solved.
       noise_std: of the noise in a pixel of mean brightness, for that choice;
         `noise.unexplained_std` if None.
       background: counts per pixel that are not of the scene, broadcast to y.
@@ -125,7 +158,7 @@ def richardson_lucy(
     """
     if num_iters < 1:
         raise ValueError(f"num_iters={num_iters}: must be >= 1")
-    if acceleration is not None and acceleration not in ACCELERATIONS:
+    if isinstance(acceleration, str) and acceleration not in ACCELERATIONS:
         raise ValueError(
             f"acceleration={acceleration!r}: must be None or one of "
             f"{', '.join(ACCELERATIONS)}"
@@ -145,15 +178,30 @@ def richardson_lucy(
                 f"tv_weight={tv_weight!r}: is chosen for a PSF only; give a number "
                 f"with a {type(psf).__name__}"
             )
-        tv_weight = _best_weight(
-            Measurement(measured.image, measured.blur, measured.channel_axis),
-            mask,
-            background,
-            noise_std,
-            tv_weight,
+        image, num_axes = measured.image, measured.blur.num_axes
+        if noise_std is None:
+            noise_std = noise.unexplained_std(image, num_axes=num_axes)
+        noise_std = jnp.asarray(noise_std, image.dtype)
+        tv_weight = best_tv_weight(
+            Measurement(image, measured.blur, measured.channel_axis),
+            jnp.broadcast_to(noise_std, image.shape[: image.ndim - num_axes]),
             boundary,
+            mask=mask,
+            background=background,
+            criterion=tv_weight,
         )
-    solution = _solve(
+    shares = None
+    if acceleration is not None and not isinstance(acceleration, str):
+        if isinstance(stop, str):
+            raise ValueError(f"stop={stop!r}: goes with no shares as acceleration")
+        image = measured.image
+        batch = image.shape[: image.ndim - measured.blur.num_axes]
+        shares = jnp.asarray(acceleration, image.dtype)
+        shares = jnp.broadcast_to(
+            shares.reshape(shares.shape + (1,) * (1 + len(batch) - shares.ndim)),
+            (len(shares), *batch),
+        )
+    solution, _ = _solve(
         measured.image,
         measured.blur,
         mask,
@@ -163,6 +211,7 @@ def richardson_lucy(
         init,
         peak,
         damping,
+        shares,
         num_iters=num_iters,
         rule=stop if isinstance(stop, str) else None,
         damped=damped,
@@ -170,6 +219,41 @@ def richardson_lucy(
         has_tv=not (isinstance(tv_weight, (int, float)) and tv_weight == 0),
     )
     return solution._replace(image=measured.to_image(solution.image))
+
+
+def record_shares(
+    measured: Measurement[Blur],
+    *,
+    tv_weight: ArrayLike,
+    init: ArrayLike,
+    num_iters: int,
+    stop: float | None,
+) -> Array:
+    """The shares by which "biggs-andrews" goes on until it stops.
+
+    Args: as of `richardson_lucy`, for an image that was checked.
+
+    Returns:
+      `[iterations, *batch]`, as `acceleration` takes them.
+    """
+    solution, shares = _solve(
+        measured.image,
+        measured.blur,
+        None,
+        0.0,
+        tv_weight,
+        stop,
+        init,
+        None,
+        0.0,
+        None,
+        num_iters=num_iters,
+        rule=None,
+        damped=False,
+        accelerated=True,
+        has_tv=True,
+    )
+    return shares[: int(solution.num_iters)]
 
 
 def _check_photons(
@@ -192,24 +276,22 @@ def _check_photons(
         )
 
 
-def _best_weight(
+def best_tv_weight(
     measured: Measurement[Blur],
-    mask: Array | None,
-    background: ArrayLike,
-    noise_std: ArrayLike | None,
-    criterion: str,
+    noise_std: Array,
     boundary: str,
+    *,
+    mask: Array | None = None,
+    background: ArrayLike = 0.0,
+    criterion: str = "sure",
 ) -> Array:
-    """Of the total variation of counts, without the background."""
-    image, num_axes = measured.image, measured.blur.psf.ndim
-    if noise_std is None:
-        noise_std = noise.unexplained_std(image, num_axes=num_axes)
-    noise_std = jnp.asarray(noise_std, image.dtype)
+    """The weight of the total variation of counts; arguments as checked, `[*batch]`."""
+    image = measured.image
     scene = jnp.maximum(image - jnp.asarray(background, image.dtype), 0)
     return best_weight(
         measured._replace(image=scene),
         mask,
-        jnp.broadcast_to(noise_std, image.shape[: image.ndim - num_axes]),
+        noise_std,
         criterion,
         likelihood="poisson",
         power=1.0,
@@ -232,14 +314,18 @@ def _solve(
     init: ArrayLike | None,
     peak: ArrayLike | None,
     damping: ArrayLike,
+    shares: Array | None,
     *,
     num_iters: int,
     rule: str | None,
     damped: bool,
     accelerated: bool,
     has_tv: bool,
-) -> Solution:
-    """The scene on its frame. Compiled once per size, whatever is in the images."""
+) -> tuple[Solution, Array | None]:
+    """The scene on its frame, and the shares of the last change that were taken.
+
+    Compiled once per size, whatever is in the images.
+    """
     spatial = tuple(range(-blur.num_axes, 0))
     batch = image.shape[: image.ndim - blur.num_axes]
     tiny = jnp.finfo(image.dtype).tiny
@@ -257,8 +343,9 @@ def _solve(
     sees = seen > _SEEN * jnp.max(seen, spatial, keepdims=True)
     gain = jnp.where(sees, 1 / jnp.where(sees, seen, 1), 0)
 
-    def iteration(image: Array, x: Array) -> tuple[Array, Array, Array]:
+    def iteration(image: Array, state: _State) -> tuple[_State, Array, Array]:
         """The next estimate, and at this one the divergence and the model."""
+        x, dual = state.x, state.dual
         model = jnp.maximum(blur(x) + background, least)
         ratio = image / model
         # Of dark pixels y log y is 0, whatever the logarithm is.
@@ -268,35 +355,49 @@ def _solve(
         if mask is not None:
             ratio, divergences = counted * ratio, counted * divergences
         factor = jnp.maximum(blur.adjoint(ratio) * gain, 0)
-        factor = jnp.where(gain > 0, factor, 1)
-        if has_tv:
-            factor = factor / jnp.maximum(1 - tv_weight * curvature(x, spatial), 0.1)
-        return x * factor, jnp.mean(divergences, spatial), model
+        x = x * jnp.where(gain > 0, factor, 1)
+        if dual is not None:
+            x, dual = _smooth(x, state.x, dual, tv_weight, spatial)
+        state = state._replace(x=x, dual=dual)
+        return state, jnp.mean(divergences, spatial), model
 
     def advance(image: Array, state: _State) -> tuple[_State, Array, Array]:
         if state.path is None:
-            x, divergence, model = iteration(image, state.x)
-            return _State(x, None), divergence, model
-        start = _predict(state.x, state.path, spatial)
-        x, divergence, model = iteration(image, start)
-        path = _Path(state.x, x - start, state.path.step)
-        return _State(x, path), divergence, model
+            return iteration(image, state)
+        share = state.path.share(spatial)
+        start = jnp.maximum(state.x + share * (state.x - state.path.before), 0)
+        new, divergence, model = iteration(image, state._replace(x=start))
+        path = state.path.follow(state.x, start, new.x)
+        return new._replace(path=path), divergence, model
+
+    def recorded(state: _State) -> tuple[_State, tuple[Array, Array]]:
+        share = jnp.zeros(batch, image.dtype)
+        if state.path is not None:
+            share = jnp.broadcast_to(
+                jnp.squeeze(state.path.share(spatial), spatial), batch
+            )
+        state, divergence, _ = advance(image, state)
+        return state, (divergence, share)
 
     if init is None:
         init = jnp.mean(image, spatial, keepdims=True)
     x = jnp.maximum(jnp.asarray(init, image.dtype), least)
     x = jnp.broadcast_to(x, batch + blur.shape)
-    zero = jnp.zeros_like(x)
-    first = _State(x, _Path(x, zero, zero) if accelerated else None)
+    path, done = None, jnp.zeros((), int)
+    if shares is not None:
+        path = _Path(x, done, None, None, jnp.expand_dims(shares, spatial))
+    elif accelerated:
+        path = _Path(x, done, jnp.zeros_like(x), jnp.zeros_like(x), None)
+    first = _State(x, path, [jnp.zeros_like(x) for _ in spatial] if has_tv else None)
     if rule is None:
-        state, done, history = iterate(
-            lambda state: advance(image, state)[:2],
+        state, done, (history, taken) = iterate(
+            recorded,
             first,
             num_iters=num_iters,
             stop=stop,
             change=lambda a, b: relative_change(a.x, b.x, blur.num_axes),
         )
-        return Solution(state.x, done, history)
+        return Solution(state.x, done, history), taken
 
     def run(image: Array, goes_on) -> tuple[_Run, Array]:
         """Each image as long as `goes_on` says of its model."""
@@ -305,7 +406,9 @@ def _solve(
             state, divergence, model = advance(image, run.state)
             run = goes_on(run, divergence, model)
             on = jnp.expand_dims(run.going, spatial)
-            kept = jax.tree.map(lambda a, b: jnp.where(on, a, b), state, run.state)
+            kept = jax.tree.map(
+                lambda a, b: jnp.where(on, a, b) if a.ndim else a, state, run.state
+            )
             done = run.done + run.going.astype(int)
             return run._replace(state=kept, done=done), divergence
 
@@ -346,7 +449,7 @@ def _solve(
             return run._replace(going=run.done < limits)
 
     last, history = run(image, goes_on)
-    return Solution(last.state.x, jnp.max(last.done), history)
+    return Solution(last.state.x, jnp.max(last.done), history), None
 
 
 def _damped(ratio: Array, divergence: Array, damping: Array) -> Array:
@@ -359,28 +462,45 @@ def _damped(ratio: Array, divergence: Array, damping: Array) -> Array:
     return 1 + share ** (n - 1) * (n - (n - 1) * share) * (ratio - 1)
 
 
-def _predict(x: Array, path: _Path, spatial: tuple[int, ...]) -> Array:
-    """The point that the last two steps point to."""
-    both = jnp.sum(path.step * path.step_before, spatial, keepdims=True)
-    last = jnp.sum(path.step_before**2, spatial, keepdims=True)
-    share = jnp.clip(jnp.where(last > 0, both / jnp.where(last > 0, last, 1), 0), 0, 1)
-    return jnp.maximum(x + share * (x - path.before), 0)
+def _smooth(
+    fitted: Array,
+    x: Array,
+    dual: list[Array],
+    weight: Array,
+    spatial: tuple[int, ...],
+) -> tuple[Array, list[Array]]:
+    """Nearer to the minimum of sum (z - fitted)^2 / (2 x) + weight |grad z|.
+
+    Steps of projected gradients on its dual, sum of p grad z with |p| <= 1 in place of
+    |grad z|, from where the last iteration's ended; z = fitted - weight x grad' p.
+    """
+    brightest = x
+    for axis in spatial:
+        brightest = jnp.maximum(brightest, x + _slope(x, axis))
+    tiny = jnp.finfo(x.dtype).tiny
+    step = 1 / jnp.maximum(4 * len(spatial) * weight * brightest, tiny**0.5)
+
+    def primal(dual):
+        rising = sum(_slope_transpose(p, a) for p, a in zip(dual, spatial))
+        return fitted - weight * x * rising
+
+    for _ in range(_DUAL_STEPS):
+        z = primal(dual)
+        points = [p + step * _slope(z, axis) for p, axis in zip(dual, spatial)]
+        length = jnp.sqrt(jnp.maximum(sum(p**2 for p in points), 1))
+        dual = [p / length for p in points]
+    return jnp.maximum(primal(dual), _LEAST_SHARE * fitted), dual
 
 
-def curvature(x: Array, spatial: tuple[int, ...]) -> Array:
-    """div(grad x / |grad x|) by forward, then backward differences."""
-    slopes = [jnp.diff(x, axis=a, append=_last(x, a)) for a in spatial]
-    squares = sum(s**2 for s in slopes)
-    scale = jnp.finfo(x.dtype).eps * jnp.max(x, spatial, keepdims=True) ** 2
-    length = jnp.sqrt(squares + scale + jnp.finfo(x.dtype).tiny)
-    total = jnp.zeros_like(x)
-    for axis, slope in zip(spatial, slopes):
-        flow = slope / length
-        nothing = jnp.zeros_like(lax.slice_in_dim(x, 0, 1, axis=axis % x.ndim))
-        total = total + jnp.diff(flow, axis=axis, prepend=nothing)
-    return total
+def _slope(x: Array, axis: int) -> Array:
+    """The next pixel less this one; 0 for the last."""
+    return jnp.diff(x, axis=axis, append=_part(x, axis, -1))
 
 
-def _last(x: Array, axis: int) -> Array:
-    axis %= x.ndim
-    return lax.slice_in_dim(x, x.shape[axis] - 1, x.shape[axis], axis=axis)
+def _slope_transpose(p: Array, axis: int) -> Array:
+    """Of slopes whose last is 0."""
+    return -jnp.diff(p, axis=axis, prepend=jnp.zeros_like(_part(p, axis, 0)))
+
+
+def _part(x: Array, axis: int, index: int) -> Array:
+    return lax.index_in_dim(x, index, axis, keepdims=True)

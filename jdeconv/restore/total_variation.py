@@ -46,6 +46,7 @@ def total_variation(
     weight: ArrayLike | str | None = None,
     noise_std: ArrayLike | None = None,
     likelihood: str = "gaussian",
+    brightness: ArrayLike | None = None,
     power: float = 1.0,
     nonnegative: bool = False,
     num_iters: int = 50,
@@ -63,10 +64,11 @@ def total_variation(
       weight: > 0, of the total variation, broadcast to `[*batch]` (channels last among
         them), in units of y^(2 - power), for counts y^-power; or how to choose it, one
         of `weights.CRITERIA`. None is "sure".
-      noise_std: of the noise, in a pixel of mean brightness for counts;
+      noise_std: of the noise, for counts in a pixel of that `brightness`;
         `noise.unexplained_std` if None. It sets the step sizes, and the weight if that
         is to be chosen.
       likelihood: "gaussian", or "poisson" for counts of photons, in any unit.
+      brightness: broadcast to `[*batch]`; the image's mean if None.
       power: of the slopes, in (0, 1]; below 1 the problem is not convex.
       nonnegative: keeps the scene from being negative; counts always are kept so.
       num_iters: iterations, the most if `stop` is given.
@@ -118,6 +120,8 @@ def total_variation(
         criterion = weight or "sure"
         weight = best_weight(measured, mask, noise_std, criterion, **options)
     weight = jnp.broadcast_to(jnp.asarray(weight, image.dtype), batch)
+    if brightness is not None:
+        brightness = jnp.broadcast_to(jnp.asarray(brightness, image.dtype), batch)
     solution = _solve(
         image,
         measured.blur,
@@ -125,6 +129,7 @@ def total_variation(
         weight,
         noise_std,
         stop,
+        brightness,
         num_iters=num_iters,
         **options,
     )
@@ -182,6 +187,7 @@ class _Splitting(NamedTuple):
     mask: Array  # 1 where the camera looked and the pixel counts
     noise_std: Array  # cells
     brightness: Array  # cells
+    counted: list[Array] | None  # slopes, as `Frame.counted_slopes`
     likelihood: str
     power: float
     nonnegative: bool
@@ -210,14 +216,14 @@ class _Splitting(NamedTuple):
     def start(self) -> _State:
         """The blurred image, its border drawn out."""
         on = self.on
-        x = on.place(on.crop(on.data), "edge")
+        x, u = on.begin()
         if self.likelihood == "poisson":
-            x = jnp.maximum(x, 0)
+            x, u = jnp.maximum(x, 0), jnp.maximum(u, 0)
         zero = jnp.zeros_like(x)
         v = on.differences(x)
         w = x if self.bound else None
         return _State(
-            x, x, zero, v, [zero] * len(v), w, None if w is None else jnp.zeros_like(x)
+            x, u, zero, v, [zero] * len(v), w, None if w is None else jnp.zeros_like(x)
         )
 
     def advance(self, s: _State, weight: Array) -> tuple[_State, Array]:
@@ -261,9 +267,12 @@ class _Splitting(NamedTuple):
         return half + jnp.sqrt(half**2 + mask * jnp.maximum(data, 0) / penalty)
 
     def shrink(self, slopes: list[Array], threshold: Array) -> list[Array]:
-        """Minimises threshold |v|^power + |v - slopes|^2 / 2 (Zuo et al. 2013)."""
+        """Minimises threshold |v|^power + |v - slopes|^2 / 2 (Zuo et al. 2013).
+
+        Slopes that do not count stay as they are.
+        """
         p = self.power
-        length = _length(slopes)
+        length = self.length(slopes)
         if p == 1:
             share = jnp.maximum(1 - threshold / length, 0)
         else:
@@ -275,7 +284,15 @@ class _Splitting(NamedTuple):
             for _ in range(_SHRINKING_STEPS):
                 new = safe - threshold * p * jnp.maximum(new, least) ** (p - 1)
             share = jnp.where(kept, new / safe, 0)
-        return [share * s for s in slopes]
+        if self.counted is None:
+            return [share * s for s in slopes]
+        return [jnp.where(m > 0, share, 1) * s for m, s in zip(self.counted, slopes)]
+
+    def length(self, slopes: list[Array]) -> Array:
+        """Of the slopes that count."""
+        if self.counted is not None:
+            slopes = [m * s for m, s in zip(self.counted, slopes)]
+        return _length(slopes)
 
     def objective(self, blurred: Array, slopes: list[Array], weight: Array) -> Array:
         """Mean over the image's pixels, `[*batch]`."""
@@ -286,7 +303,7 @@ class _Splitting(NamedTuple):
             least = jnp.finfo(blurred.dtype).eps * self.brightness
             model = jnp.maximum(blurred, least)
             misfit = model - jnp.maximum(on.data, 0) * jnp.log(model)
-        rough = weight * _length(slopes) ** self.power
+        rough = weight * self.length(slopes) ** self.power
         count = 1
         for n in on.size:
             count *= n
@@ -308,6 +325,7 @@ def _splitting(
     blur: Blur,
     mask: Array | None,
     noise_std: Array,
+    brightness: Array | None = None,
     *,
     likelihood: str,
     power: float,
@@ -326,12 +344,15 @@ def _splitting(
 
     largest = jnp.max(jnp.abs(image), on.axes)
     floor = _LEAST_NOISE * largest + tiny
-    brightness = jnp.maximum(jnp.mean(image, on.axes), floor)
+    if brightness is None:
+        brightness = jnp.mean(image, on.axes)
+    brightness = jnp.maximum(brightness, floor)
     return _Splitting(
         on=on,
         mask=counts,
         noise_std=cells(jnp.maximum(noise_std, floor)),
         brightness=cells(brightness),
+        counted=on.counted_slopes(),
         likelihood=likelihood,
         power=power,
         nonnegative=nonnegative,
@@ -350,11 +371,12 @@ def _solve(
     weight: Array,
     noise_std: Array,
     stop: float | None,
+    brightness: Array | None,
     *,
     num_iters: int,
     **options,
 ) -> Solution:
-    splitting = _splitting(image, blur, mask, noise_std, **options)
+    splitting = _splitting(image, blur, mask, noise_std, brightness, **options)
     on = splitting.on
     weight = jnp.expand_dims(weight, on.axes)
     state, done, history = iterate(

@@ -14,7 +14,8 @@ parameters for general denoising algorithms"). Where the noise differs from pixe
 pixel, std does, and d is of r / std.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -120,17 +121,27 @@ def center_of(
     shape = blur.output_shape
     if mask is not None:
         mask = jnp.broadcast_to(jnp.asarray(mask, image.dtype), image.shape)
-    count = 1
-    for n in shape:
-        count *= n
-    if count <= _PIXELS:
+    inside = middle(shape, blur.psf.shape, _PIXELS)
+    if inside is None:
         return image, blur, mask, boundary
-    share = (_PIXELS / count) ** (1 / len(shape))
-    sizes = [max(int(n * share), min(n, 2 * k)) for n, k in zip(shape, blur.psf.shape)]
-    inside = (
-        ...,
-        *(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(shape, sizes)),
-    )
+    sizes = [s.stop - s.start for s in inside]
     frame_shape = [m + k - 1 for m, k in zip(sizes, blur.psf.shape)]
     part = Blur(blur.psf, frame_shape, "valid", center=blur.center)
-    return image[inside], part, None if mask is None else mask[inside], "unknown"
+    index = (..., *inside)
+    return image[index], part, None if mask is None else mask[index], "unknown"
+
+
+def middle(
+    shape: Sequence[int], window: Sequence[int], pixels: int
+) -> tuple[slice, ...] | None:
+    """Where about so many pixels are, in the middle, or None if there are no more.
+
+    On each axis at least two windows, if the image has them.
+    """
+    count = math.prod(shape)
+    if count <= pixels:
+        return None
+    share = (pixels / count) ** (1 / len(shape))
+    sizes = [max(int(n * share), min(n, 2 * k)) for n, k in zip(shape, window)]
+    starts = [(n - m) // 2 for n, m in zip(shape, sizes)]
+    return tuple(slice(start, start + m) for start, m in zip(starts, sizes))

@@ -28,7 +28,7 @@ from jdeconv.restore.problem import convolution
 from jdeconv.restore.spectrum import periodogram
 
 PRIORS = ("gradient", "white")
-_TOLERANCE = 1e-5  # of conjugate gradients, relative
+_TOLERANCE = 1e-6  # of conjugate gradients, relative
 _LEAST_NOISE = 1e-3  # of the image's range, where none is found: 8 bits round by that
 
 
@@ -40,7 +40,7 @@ def wiener(
     noise_std: ArrayLike | None = None,
     prior: str = "gradient",
     boundary: str = "unknown",
-    num_iters: int = 30,
+    num_iters: int = 100,
     center: Sequence[int] | None = None,
     channel_axis: int | None = None,
 ) -> Array:
@@ -130,7 +130,12 @@ def _on_frame(on: Frame, balance: Array, prior: str, num_iters: int) -> Array:
     def normal(x):
         spectrum = forward(x)
         seen = forward(on.mask * on.blurred(spectrum))
-        return inverse(jnp.conj(on.otf) * seen + rough * spectrum)
+        if prior == "white":
+            return inverse(jnp.conj(on.otf) * seen + rough * spectrum)
+        slopes = on.differences(x)
+        if counted is not None:
+            slopes = [m * s for m, s in zip(counted, slopes)]
+        return inverse(jnp.conj(on.otf) * seen) + balance * on.divergence(slopes)
 
     def back(y):
         return inverse(jnp.conj(on.otf) * forward(y))
@@ -140,7 +145,8 @@ def _on_frame(on: Frame, balance: Array, prior: str, num_iters: int) -> Array:
 
     if on.shape == on.size:
         return precondition(back(on.data))
-    start = precondition(back(on.place(on.crop(on.data), "edge")))
+    counted = on.counted_slopes()
+    start = precondition(back(on.begin()[1]))
     return on.crop(
         _conjugate_gradients(normal, back(on.data), start, precondition, num_iters)
     )
@@ -181,6 +187,20 @@ def _conjugate_gradients(operator, b, start, precondition, num_iters):
     return jax.scipy.sparse.linalg.cg(
         operator, b, start, tol=_TOLERANCE, maxiter=num_iters, M=precondition
     )[0]
+
+
+@functools.partial(jax.jit, static_argnames=("prior",))
+def likeliest_balances(
+    images: Array, psf: Array, noise_std: Array, *, prior: str = "gradient"
+) -> Array:
+    """`likeliest_balance` of each of `[*batch, *spatial]`; noise_std `[*batch]`."""
+
+    def choose(image, std):
+        return likeliest_balance(image, psf, std, prior)
+
+    for _ in noise_std.shape:
+        choose = jax.vmap(choose)
+    return choose(images, noise_std)
 
 
 def likeliest_balance(image: Array, psf: Array, noise_std: Array, prior: str) -> Array:

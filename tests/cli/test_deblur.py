@@ -116,3 +116,22 @@ def test_a_full_disk_leaves_no_partial_file(folder, tmp_path, monkeypatch, capsy
     assert main(["deblur", str(folder / "floats.npy"), *flags]) == 2
     assert "No space left" in capsys.readouterr().err
     assert list(out.iterdir()) == []
+
+
+def test_large_images_go_by_blocks(folder, tmp_path, capfd):
+    rng = np.random.default_rng(0)
+    large = np.kron(rng.random((20, 16)), np.ones((8, 8)))
+    stacks.write_array(folder / "large.npy", large.astype("float32"))
+    arguments = ["deblur", str(folder / "large.npy"), "--psf=gaussian:1.0", *FLAGS]
+    assert main([*arguments, f"--out={tmp_path / 'whole'}"]) == 0
+    assert "large.npy: " not in capfd.readouterr().err
+    few = ["--max_memory=0.8MB", f"--out={tmp_path / 'blocks'}"]
+    assert main([*arguments, *few]) == 0
+    assert "large.npy: " in capfd.readouterr().err
+    whole, blocks = (
+        stacks.read_array(tmp_path / name / "large.npy") for name in ("whole", "blocks")
+    )
+    apart = np.abs(whole - blocks)
+    assert apart.max() > 0 and apart[8:-8, 8:-8].max() < 1e-3
+    assert main([*arguments, "--max_memory=plenty", f"--out={tmp_path}"]) != 0
+    assert "must be such as 500MB" in capfd.readouterr().err

@@ -17,6 +17,7 @@ from jdeconv.restore.problem import Solution
 from jdeconv.restore.richardson_lucy import richardson_lucy
 from jdeconv.restore.subsampled import Subsampled
 from jdeconv.restore.total_variation import total_variation
+from jdeconv.restore.uncertainty import Uncertainty, uncertainty
 from jdeconv.restore.varying_blur import VaryingBlur
 from jdeconv.restore.wiener import wiener
 
@@ -24,6 +25,7 @@ __all__ = [
     "Blur",
     "Solution",
     "Subsampled",
+    "Uncertainty",
     "VaryingBlur",
     "blind_richardson_lucy",
     "deconvolve",
@@ -38,5 +40,6 @@ __all__ = [
     "richardson_lucy",
     "stopping",
     "total_variation",
+    "uncertainty",
     "wiener",
 ]

@@ -171,3 +171,90 @@ def learning_curves(
         axis.set_title(name)
         axis.grid(alpha=0.3)
     save_plot(figure, path)
+
+
+def left_over(residual: np.ndarray, *, levels: float = 3.0) -> np.ndarray:
+    """What a deblurred image leaves of the measured one, grey where that is nothing.
+
+    Noise is left over by a good result, edges of the scene by a wrong PSF or a prior
+    too strong; nothing at all by one that has taken the noise for the scene.
+
+    Args:
+      residual: measured less blurred estimate, `[H, W, 1 or 3]`.
+      levels: standard deviations of it that black and white stand for.
+
+    Returns:
+      float64 of the same shape, in 0 .. 1.
+    """
+    residual = np.asarray(residual, np.float64)
+    return np.clip(0.5 + residual / (2 * levels * max(residual.std(), 1e-30)), 0, 1)
+
+
+def convergence(histories: Mapping[str, np.ndarray]):
+    """Draws what iterative solvers minimise, over their iterations.
+
+    Args:
+      histories: of each solver by name, `[num_iters]` or `[num_iters, batch]`, as in
+        `restore.Solution`; NaN where it had stopped.
+
+    Returns:
+      A matplotlib figure, for `save_plot` or to be shown.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(5, 3.5))
+    for name, history in histories.items():
+        history = np.asarray(history, np.float64)
+        mean = history.reshape(len(history), -1).mean(1)
+        axis.plot(np.arange(len(mean)), mean, label=name)
+    axis.set(xscale="symlog", xlabel="iteration", ylabel="objective")
+    if all(np.nanmin(h) > 0 for h in histories.values()):
+        axis.set_yscale("log")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return figure
+
+
+def spectra(images: Mapping[str, np.ndarray]):
+    """Draws how much power images have at each fineness of detail.
+
+    A blur takes the fine detail away until only noise is left, a flat line. A result
+    that rises beyond that has amplified noise.
+
+    Args:
+      images: by name, `[H, W]`.
+
+    Returns:
+      A matplotlib figure, for `save_plot` or to be shown.
+
+    Raises:
+      ValueError: another number of axes.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(5, 3.5))
+    for name, image in images.items():
+        axis.semilogy(*_radial_power(name, np.asarray(image, np.float64)), label=name)
+    axis.set(xlabel="cycles per pixel", ylabel="power", xlim=(0, 0.5))
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return figure
+
+
+def _radial_power(name: str, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies, and the mean of the periodogram over rings around them.
+
+    The image is faded out towards its border, where its sides would make a cross.
+    """
+    if image.ndim != 2:
+        raise ValueError(f"{name} has shape {image.shape}: must be [H, W]")
+    fade = np.multiply.outer(*(np.hanning(n + 2)[1:-1] for n in image.shape))
+    mean = (image * fade).sum() / fade.sum()
+    power = np.abs(np.fft.fft2((image - mean) * fade)) ** 2 / (fade**2).sum()
+    distance = np.hypot(*np.meshgrid(*map(np.fft.fftfreq, image.shape), indexing="ij"))
+    count = min(image.shape) // 2
+    rings = np.round(distance * 2 * count).astype(int).ravel()
+    sums = np.bincount(rings, power.ravel())[1 : count + 1]
+    return np.arange(1, count + 1) / (2 * count), sums / np.bincount(rings)[
+        1 : count + 1
+    ]

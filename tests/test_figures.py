@@ -31,3 +31,36 @@ def test_grid_of_floats_is_clipped():
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="shape"):
         figures.grid(np.zeros(shape))
+
+
+def test_left_over_is_grey_and_cut_at_three_levels():
+    residual = np.array([0.0, 1.0, -1.0, 0.0]).reshape(2, 2, 1)
+    shown = figures.left_over(residual)[..., 0]
+    level = 1 / (6 * residual.std())
+    np.testing.assert_allclose(shown, [[0.5, 0.5 + level], [0.5 - level, 0.5]])
+    assert (figures.left_over(np.zeros((2, 2, 1))) == 0.5).all()
+
+
+def test_spectra_show_white_noise_flat_and_a_wave_where_it_is(rng):
+    noise = 3 * rng.standard_normal((64, 96))
+    wave = 50 * np.cos(2 * np.pi * 0.25 * np.arange(96)) * np.ones((64, 1))
+    figure = figures.spectra({"noise": noise, "wave": wave})
+    plain, peaked = figure.axes[0].lines
+    frequencies, power = plain.get_data()
+    assert frequencies[0] > 0 and frequencies[-1] == 0.5
+    # The mean over a ring of n frequencies is known to 1 / sqrt(n), fading correlates.
+    np.testing.assert_allclose(power[4:], 9.0, rtol=0.6)
+    assert power[4:].mean() == pytest.approx(9.0, rel=0.1)
+    assert frequencies[np.argmax(peaked.get_ydata())] == pytest.approx(0.25, abs=0.02)
+    with pytest.raises(ValueError, match=r"cube has shape \(2, 2, 2\): must be"):
+        figures.spectra({"cube": np.zeros((2, 2, 2))})
+
+
+def test_convergence_draws_the_mean_of_a_batch(tmp_path):
+    history = np.array([[4.0, 2.0], [2.0, 1.0], [np.nan, np.nan]])
+    figure = figures.convergence({"plain": history, "one": np.array([3.0, 1.0])})
+    axis = figure.axes[0]
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), [3.0, 1.5, np.nan])
+    assert axis.get_yscale() == "log"
+    figures.save_plot(figure, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 1000

@@ -70,7 +70,8 @@ def deblur_images(
             image = stacks.read_array(file)
             shown = _blocks_shown(file.name) if progress else None
             result = _deblur(image, kernel, progress=shown, **options)
-            written.append(_write(targets[file], image, result, figure))
+            pictures = _panels(image, result, kernel) if figure else None
+            written.append(_write(targets[file], result, pictures))
         except (ValueError, TypeError, OSError) as error:
             failed[file] = f"{file}: {error}".replace(f"{file}: {file}", str(file))
     return written, failed
@@ -133,22 +134,42 @@ def _deblur(image: np.ndarray, psf: np.ndarray, **options) -> np.ndarray:
 
 
 def _write(
-    target: pathlib.Path, image: np.ndarray, result: np.ndarray, figure: bool
+    target: pathlib.Path, result: np.ndarray, shown: np.ndarray | None
 ) -> pathlib.Path:
-    from jdeconv import data, figures
+    from jdeconv import data
     from jdeconv.data import stacks
 
     if target.suffix.lower() in (".jpg", ".jpeg"):
         target = target.with_suffix(".png")  # a second lossy coding would be seen
     target.parent.mkdir(parents=True, exist_ok=True)
     stacks.write_array(target, result)
-    if figure:
-        shown = [_picture(image, image), _picture(result, image)]
-        data.write_image(
-            target.with_name(f"{target.stem}_figure.png"),
-            figures.panels(shown, ["measured", "deblurred"]),
-        )
+    if shown is not None:
+        data.write_image(target.with_name(f"{target.stem}_figure.png"), shown)
     return target
+
+
+def _panels(image: np.ndarray, result: np.ndarray, psf: np.ndarray) -> np.ndarray:
+    """Before, after, and what the result leaves unexplained of the image."""
+    from jdeconv import figures
+
+    before, after = _picture(image, image), _picture(result, image)
+    pictures, titles = [before, after], ["measured", "deblurred"]
+    if psf.ndim == 2 and all(k < n for k, n in zip(psf.shape, before.shape)):
+        pictures.append(figures.left_over(before - _blurred(after, psf)))
+        titles.append("left over")
+    return figures.panels(pictures, titles)
+
+
+def _blurred(picture: np.ndarray, psf: np.ndarray) -> np.ndarray:
+    """A picture `[H, W, C]` seen through the PSF, the scene mirrored beyond it."""
+    import jax.numpy as jnp
+
+    from jdeconv.restore import Blur
+
+    kernel = jnp.asarray(psf / psf.sum(), jnp.float32)
+    blur = Blur(kernel, picture.shape[:2], "reflect")
+    colors = jnp.asarray(np.moveaxis(picture, -1, 0), jnp.float32)
+    return np.moveaxis(np.asarray(blur(colors)), 0, -1)
 
 
 def _picture(array: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -46,6 +46,11 @@ def _options(case) -> dict:
     }
 
 
+def _with_likelihood(case) -> dict:
+    likelihood = "poisson" if case.photons else "gaussian"
+    return _options(case) | {"likelihood": likelihood}
+
+
 def blurred(case, y, psf):
     """The measured image as it is."""
     return y
@@ -64,9 +69,7 @@ def wiener_edgetaper(case, y, psf):
 
 def total_variation(case, y, psf):
     """With the likelihood of the noise."""
-    likelihood = "poisson" if case.photons else "gaussian"
-    options = _options(case) | {"likelihood": likelihood}
-    return restore.total_variation(y, psf, **options).image
+    return restore.total_variation(y, psf, **_with_likelihood(case)).image
 
 
 def richardson_lucy(case, y, psf):
@@ -77,7 +80,7 @@ def richardson_lucy(case, y, psf):
 
 def plug_and_play(case, y, psf):
     """With the denoiser that learned nothing."""
-    return restore.plug_and_play(y, psf, **_options(case)).image
+    return restore.plug_and_play(y, psf, **_with_likelihood(case)).image
 
 
 def constant_wiener(case, y, psf):
@@ -117,7 +120,7 @@ ALL = ("wiener", "total_variation", "plug_and_play")
 USED = {name: ALL for name in SETS} | {
     "levin32": ("blurred", "wiener_edgetaper", *ALL),
     "set12-2.55": ("blurred", *ALL),
-    "set12-peak256": ("richardson_lucy", "total_variation"),
+    "set12-peak256": ("richardson_lucy", "total_variation", "plug_and_play"),
     "set3c": ("blurred", "constant_wiener", "constant_tikhonov", *ALL),
 }
 

@@ -15,17 +15,19 @@ from jax.typing import ArrayLike
 from jdeconv.restore import noise
 from jdeconv.restore.blur import Blur, Operator
 from jdeconv.restore.plug_and_play import START, plug_and_play
-from jdeconv.restore.problem import Measurement, Solution, check, convolution
+from jdeconv.restore.problem import (
+    LIKELIHOODS,
+    Measurement,
+    Solution,
+    check,
+    convolution,
+)
 from jdeconv.restore.richardson_lucy import (
     best_tv_weight,
     record_shares,
     richardson_lucy,
 )
-from jdeconv.restore.total_variation import (
-    LIKELIHOODS,
-    best_weight,
-    total_variation,
-)
+from jdeconv.restore.total_variation import best_weight, total_variation
 from jdeconv.restore.weights import middle
 from jdeconv.restore.wiener import likeliest_balances, wiener
 
@@ -45,11 +47,8 @@ def _check(method: str, likelihood: str, weight: ArrayLike | None) -> None:
         raise ValueError(
             f"likelihood={likelihood!r}: must be one of {', '.join(LIKELIHOODS)}"
         )
-    if likelihood == "poisson" and method in ("wiener", "plug_and_play"):
-        raise ValueError(
-            "likelihood='poisson': for methods total_variation and richardson_lucy, "
-            f"not for {method}"
-        )
+    if likelihood == "poisson" and method == "wiener":
+        raise ValueError("likelihood='poisson': wiener is for Gaussian noise only")
     if weight is not None and method == "plug_and_play":
         raise ValueError(f"weight={weight!r}: plug_and_play has none; leave it out")
 
@@ -191,7 +190,12 @@ def _total_variation(problem: _Problem) -> Choice:
 
 def _plug_and_play(problem: _Problem) -> Choice:
     start = START * jnp.std(problem.image, problem.spatial)
-    return plug_and_play, {"noise_std": problem.std, "start_std": start}
+    return plug_and_play, {
+        "likelihood": problem.likelihood,
+        "noise_std": problem.std,
+        "brightness": jnp.mean(problem.image, problem.spatial),
+        "start_std": start,
+    }
 
 
 def _richardson_lucy(problem: _Problem) -> Choice:

@@ -1,12 +1,13 @@
 """Plug-and-play: a denoiser says what scenes look like, the blur what was measured.
 
-    x <- argmin of |A x - y|^2 / noise_std^2 + data_weight |x - z|^2 / std^2
+    x <- argmin of |A x - y|^2 / noise_std^2 + prior_weight |x - z|^2 / std^2
     z <- denoiser(x, std)
 
 with std falling from the image's contrast to the level of its noise (half quadratic
 splitting, Zoran and Weiss 2011, "From learning models of natural image patches to whole
 image restoration"; with any denoiser Zhang et al. 2017, "Learning deep CNN denoiser
-prior for image restoration").
+prior for image restoration"). For counts of photons the noise of a pixel is that of its
+expected count, which the last A x tells.
 """
 
 import functools
@@ -21,13 +22,14 @@ from jdeconv.ops import fourier
 from jdeconv.restore import denoisers, noise
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import frame
-from jdeconv.restore.problem import Solution, convolution
+from jdeconv.restore.problem import LIKELIHOODS, Solution, convolution
 
 START = 0.6  # std of the first denoising, in standard deviations of the image
 _LEAST_NOISE = 1e-3  # of the brightest pixel, where less is found or said
 _BLUR_PENALTY = 0.2  # of the blurred scene as a variable of its own, in curvatures
 _INNER_STEPS = 3  # of the data step, where what lies beyond the frame is unknown
 _RELAXATION = 1.8
+_LEAST_COUNT = 0.05  # of the brightness: pixels are trusted as if no dimmer
 
 
 def plug_and_play(
@@ -35,6 +37,8 @@ def plug_and_play(
     psf: Array,
     *,
     noise_std: ArrayLike | None = None,
+    likelihood: str = "gaussian",
+    brightness: ArrayLike | None = None,
     denoiser: denoisers.Denoiser | None = None,
     prior_weight: float = 0.3,
     start_std: ArrayLike | None = None,
@@ -49,8 +53,10 @@ def plug_and_play(
     Args:
       y: measured image `[*batch, *spatial]`, floating, as many spatial axes as the PSF.
       psf: point spread function, no negative values; normalised to sum 1.
-      noise_std: of the noise, broadcast to `[*batch]` (channels last among them);
-        `noise.unexplained_std` if None.
+      noise_std: of the noise, broadcast to `[*batch]` (channels last among them), for
+        counts in a pixel of that `brightness`; `noise.unexplained_std` if None.
+      likelihood: "gaussian", or "poisson" for counts of photons, in any unit.
+      brightness: broadcast to `[*batch]`; the image's mean if None.
       denoiser: from images `[*batch, *frame]` and the standard deviation of their noise
         `[*batch, 1, ...]` to images; `denoisers.dct` if None. A function of a network's
         parameters works under grad if it is made of them inside.
@@ -67,12 +73,16 @@ def plug_and_play(
 
     Returns:
       `Solution`, its image the last one denoised; its history is the mean over pixels
-      of (A x - y)^2 / 2.
+      of (A x - y)^2 / 2, of counts with the pixel's weight.
 
     Raises:
-      ValueError: see `problem.convolution`; num_iters below 1, a prior_weight that is
-        not positive.
+      ValueError: see `problem.convolution`; an unknown likelihood, num_iters below 1, a
+        prior_weight that is not positive.
     """
+    if likelihood not in LIKELIHOODS:
+        raise ValueError(
+            f"likelihood={likelihood!r}: must be one of {', '.join(LIKELIHOODS)}"
+        )
     if num_iters < 1:
         raise ValueError(f"num_iters={num_iters}: must be >= 1")
     if isinstance(prior_weight, (int, float)) and not prior_weight > 0:
@@ -85,6 +95,8 @@ def plug_and_play(
         noise_std = noise.unexplained_std(image, num_axes=num_axes)
     if start_std is None:
         start_std = START * jnp.std(image, tuple(range(-num_axes, 0)))
+    if brightness is None:
+        brightness = jnp.mean(image, tuple(range(-num_axes, 0)))
     batch = image.shape[: image.ndim - num_axes]
     solution = _solve(
         image,
@@ -92,26 +104,32 @@ def plug_and_play(
         mask,
         jnp.broadcast_to(jnp.asarray(noise_std, image.dtype), batch),
         jnp.broadcast_to(jnp.asarray(start_std, image.dtype), batch),
+        jnp.broadcast_to(jnp.asarray(brightness, image.dtype), batch),
         jnp.asarray(prior_weight, image.dtype),
         denoiser=denoiser,
         num_iters=num_iters,
         boundary=boundary,
+        likelihood=likelihood,
     )
     return solution._replace(image=measured.to_channels(solution.image))
 
 
-@functools.partial(jax.jit, static_argnames=("denoiser", "num_iters", "boundary"))
+@functools.partial(
+    jax.jit, static_argnames=("denoiser", "num_iters", "boundary", "likelihood")
+)
 def _solve(
     image: Array,
     blur: Blur,
     mask: Array | None,
     noise_std: Array,
     start_std: Array,
+    brightness: Array,
     prior_weight: Array,
     *,
     denoiser: denoisers.Denoiser | None,
     num_iters: int,
     boundary: str,
+    likelihood: str,
 ) -> Solution:
     on = frame(image, blur)
     axes = on.axes
@@ -131,9 +149,13 @@ def _solve(
     shares = shares.reshape(-1, *[1] * image.ndim)
     levels = std * (first / std) ** shares
     power = jnp.abs(on.otf) ** 2
+    bright = jnp.maximum(jnp.expand_dims(brightness, axes), floor)
 
     def denoise(state, level):
-        u, u_dual, z = state
+        u, u_dual, z, seen = state
+        trust = counted
+        if likelihood == "poisson":
+            trust = counted * bright / jnp.maximum(seen, _LEAST_COUNT * bright)
         weight = prior_weight * (std / level) ** 2
 
         def fit(state, _):
@@ -145,7 +167,7 @@ def _solve(
             spectrum = target / (_BLUR_PENALTY * power + weight)
             blurred = on.blurred(spectrum)
             point = _RELAXATION * blurred + (1 - _RELAXATION) * u + u_dual
-            u = (counted * on.data + _BLUR_PENALTY * point) / (counted + _BLUR_PENALTY)
+            u = (trust * on.data + _BLUR_PENALTY * point) / (trust + _BLUR_PENALTY)
             return (u, point - u, spectrum), blurred
 
         nothing = jnp.zeros(jnp.broadcast_shapes(z.shape[:-1] + power.shape[-1:]))
@@ -157,10 +179,11 @@ def _solve(
         z = denoiser(x, level)
         if boundary in ("zero", "reflect", "edge"):
             z = on.continued(z, boundary)
-        misfit = on.crop(counted * (blurred[-1] - on.data) ** 2 / 2)
-        return (u, u_dual, z), jnp.mean(misfit, axes)
+        misfit = on.crop(trust * (blurred[-1] - on.data) ** 2 / 2)
+        return (u, u_dual, z, blurred[-1]), jnp.mean(misfit, axes)
 
     start = on.place(image, "edge")
-    state = (start, jnp.zeros_like(start), start)
-    (_, _, z), history = lax.scan(denoise, state, levels)
+    seen = on.blurred(fourier.transform(start, on.shape))
+    state = (start, jnp.zeros_like(start), start, seen)
+    (_, _, z, _), history = lax.scan(denoise, state, levels)
     return Solution(on.crop(z), jnp.asarray(num_iters), history)

@@ -25,8 +25,7 @@ from jax.typing import ArrayLike
 from jdeconv.restore import noise
 from jdeconv.restore.fista import checked, norm_of
 from jdeconv.restore.iterate import iterate, relative_change
-from jdeconv.restore.problem import Solution
-from jdeconv.restore.total_variation import LIKELIHOODS
+from jdeconv.restore.problem import LIKELIHOODS, Solution
 
 # As penalties of the alternating direction method, of which this is the linearised one.
 _BLUR_STEP = 0.2  # of A's dual variable, in curvatures of the data term

@@ -10,6 +10,7 @@ from jax import Array
 
 from jdeconv.restore.blur import BOUNDARIES, Blur, Operator, default_center
 
+LIKELIHOODS = ("gaussian", "poisson")
 BOUNDARY_NAMES = ("unknown", *(b for b in BOUNDARIES if b != "valid"))
 
 

@@ -28,9 +28,13 @@ from jdeconv.restore import noise, weights
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import Frame, frame
 from jdeconv.restore.iterate import iterate, relative_change
-from jdeconv.restore.problem import Measurement, Solution, convolution
+from jdeconv.restore.problem import (
+    LIKELIHOODS,
+    Measurement,
+    Solution,
+    convolution,
+)
 
-LIKELIHOODS = ("gaussian", "poisson")
 # The penalties that converged soonest on photographs, at all noise levels alike.
 _BLUR_PENALTY = 0.2  # of u = A x, in curvatures of the data term
 _SLOPE_THRESHOLD = 1.5  # slopes below so many noise levels are set to 0 in a step

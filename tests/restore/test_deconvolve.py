@@ -94,7 +94,7 @@ def test_operators_go_to_richardson_lucy(blurred):
         (
             ValueError,
             {"method": "wiener", "likelihood": "poisson"},
-            "likelihood='poisson': .*total_variation",
+            "likelihood='poisson': wiener is for Gaussian",
         ),
     ],
 )

@@ -158,3 +158,19 @@ def test_bad_input(change, message):
 def test_denoisers_name_what_they_cannot_do():
     with pytest.raises(ValueError, match=r"x of shape \(7, 9\) and num_axes=2"):
         denoisers.dct(jnp.ones((7, 9)), 0.1)
+
+
+def test_counts_are_trusted_by_their_brightness(photograph):
+    kernel, peak = psf.gaussian(1.5), 64.0
+    blurred = Blur(kernel, photograph.shape, "reflect")(photograph)
+    y = noise.poisson(jax.random.key(0), blurred, peak)
+    std = float(jnp.sqrt(y.mean() / peak))
+    counts, even = (
+        decibels(
+            plug_and_play(y, kernel, noise_std=std, likelihood=name).image, photograph
+        )
+        for name in ("poisson", "gaussian")
+    )
+    assert counts > even + 0.05
+    with pytest.raises(ValueError, match="likelihood='flat': must be one of gaussian"):
+        plug_and_play(y, kernel, likelihood="flat")

@@ -16,8 +16,9 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m jdeconv train --config configs/smoke.py --workdir runs/demo
 	$(BIN)/python -m jdeconv evaluate --workdir runs/demo --figure
 
+# Most of a test is compiling: `test` does without XLA's costly optimisations.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
+	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/python -m pytest -n auto --dist worksteal -q -m "not slow"
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal -q

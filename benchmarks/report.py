@@ -1,4 +1,4 @@
-"""Where benchmarks keep their records, and their tables in docs/speed.md."""
+"""Where benchmarks keep their records, and their tables in docs/."""
 
 import pathlib
 import re
@@ -7,12 +7,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RECORDS = ROOT / "benchmarks" / "records"
 
 
-def write_page(text: str, key: str) -> None:
-    """Puts the text between the markers of docs/speed.md that carry the key."""
-    page = ROOT / "docs" / "speed.md"
+def write_page(text: str, key: str, page: str = "speed.md") -> None:
+    """Puts the text between the markers that carry the key, in a page of docs/."""
+    path = ROOT / "docs" / page
     begin, end = f"<!-- {key} -->", f"<!-- end of {key} -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.S)
-    old = page.read_text()
+    old = path.read_text()
     if not pattern.search(old):
-        raise ValueError(f"{page} has no place for it: {begin} ... {end}")
-    page.write_text(pattern.sub(f"{begin}\n{text}\n{end}", old))
+        raise ValueError(f"{path} has no place for it: {begin} ... {end}")
+    path.write_text(pattern.sub(f"{begin}\n{text}\n{end}", old))

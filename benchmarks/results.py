@@ -30,8 +30,16 @@ ROWS = {
     "fashion_cnn": ("accuracy", "%", 100, ""),
     "autoencoder_mnist": ("loss", "BCE, nats", 1, "0.0622 (Keras example)"),
     "denoise_autoencoder_mnist": ("loss", "BCE, nats", 1, "0.0839 (Keras example)"),
+    "vae_mnist": ("nll", "-log p(x), nats", 1, "86.76 (Burda et al., 2016)"),
+    "vae_keras_mnist": (
+        "loss",
+        "summed BCE + KL, nats",
+        1,
+        "146.95 (Keras example, on the images it is trained on)",
+    ),
     "tutorial_regress": ("psnr", "PSNR, dB", 1, ""),
     "deblur_photos": ("psnr", "PSNR, dB", 1, ""),
+    "dcgan_mnist": ("swd", "distance of patches x 1000", 1, ""),
 }
 
 
@@ -41,8 +49,22 @@ def planned_steps(workdir: pathlib.Path) -> int:
     return make_plan(config, source["num_train"]).total
 
 
-def record(name: str, workdirs: list[pathlib.Path]) -> dict:
+def likelihood(workdir: pathlib.Path, step: int) -> dict[str, float]:
+    """What `jdeconv evaluate --checkpoint latest` has kept of a run's last step."""
+    path = workdir / "likelihood.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    if (kept.get("split"), kept.get("step")) != ("test", step):
+        return {}
+    return {n: x for n, x in kept.items() if n.startswith("test/")}
+
+
+def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
     """The record of some finished runs of one config that differ in their seed.
+
+    Args:
+      name: of the config.
+      workdirs: of the runs.
+      argument: of the config's get_config, if one was given.
 
     Raises:
       ValueError: runs of different configs, or one that is not finished.
@@ -55,6 +77,7 @@ def record(name: str, workdirs: list[pathlib.Path]) -> dict:
         total = planned_steps(workdir)
         if not final or final[-1]["step"] < total:
             raise ValueError(f"{workdir}: not evaluated at its last step, {total}, yet")
+        final[-1] |= likelihood(workdir, total)
         runs[config.pop("seed")] = (config, environment, final)
     configs = [config for config, _, _ in runs.values()]
     if any(config != configs[0] for config in configs):
@@ -70,6 +93,7 @@ def record(name: str, workdirs: list[pathlib.Path]) -> dict:
     names = [n for n in last[min(last)] if n.startswith("test/")]
     return {
         "name": name,
+        **({"argument": argument} if argument else {}),
         "metrics": {
             n.removeprefix("test/"): {
                 "mean": statistics.mean(entry[n] for entry in last.values()),
@@ -86,7 +110,7 @@ def record(name: str, workdirs: list[pathlib.Path]) -> dict:
             str(seed): [
                 {
                     "step": e["step"],
-                    **{n: e[n] for n in names if not n.endswith("_sem")},
+                    **{n: e[n] for n in names if n in e and not n.endswith("_sem")},
                 }
                 for e in final
             ]
@@ -99,7 +123,8 @@ def record(name: str, workdirs: list[pathlib.Path]) -> dict:
         else environment["device"],
         "versions": {"python": environment["python"], **environment["versions"]},
         "commit": environment["commit"],
-        "command": f"jdeconv train --config configs/{name}.py --config.seed=SEED{init} "
+        "command": f"jdeconv train --config configs/{name}.py"
+        f"{':' if argument else ''}{argument} --config.seed=SEED{init} "
         f"--workdir runs/{name}-SEED",
         "config": config,
     }
@@ -129,9 +154,10 @@ def table() -> str:
         if "input_psnr" in data["metrics"] and unit.startswith("PSNR"):
             shown += f" (input {data['metrics']['input_psnr']['mean']:.2f})"
         minutes = statistics.mean(data["wall_time_s"]) / 60
+        shown_name = ":".join(filter(None, (name, data.get("argument"))))
         lines.append(
-            f"| [`{name}`](configs/{name}.py) | {metric}, {unit} | {shown} | {seeds} | "
-            f"{published or '-'} | {data['steps']} | {minutes:.0f} min, "
+            f"| [`{shown_name}`](configs/{name}.py) | {metric}, {unit} | {shown} | "
+            f"{seeds} | {published or '-'} | {data['steps']} | {minutes:.0f} min, "
             f"{data['device']} |"
         )
     return "\n".join(lines)
@@ -152,10 +178,11 @@ def main():
     collect = verbs.add_parser("collect", help="write configs/results/NAME.json")
     collect.add_argument("name")
     collect.add_argument("workdirs", nargs="+", type=pathlib.Path)
+    collect.add_argument("--argument", default="", help="of the config, as in NAME:32")
     verbs.add_parser("table", help="write the table into the README")
     arguments = parser.parse_args()
     if arguments.verb == "collect":
-        content = record(arguments.name, arguments.workdirs)
+        content = record(arguments.name, arguments.workdirs, arguments.argument)
         path = RESULTS / f"{arguments.name}.json"
         path.write_text(json.dumps(content, indent=1) + "\n")
         print(path)

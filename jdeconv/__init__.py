@@ -10,8 +10,8 @@ import importlib
 __version__ = "0.1.0"
 
 _PARTS = (
-    *("cli", "data", "figures", "metrics", "models", "nn", "ops", "restore"),
-    *("tasks", "train"),
+    *("checkerboard", "cli", "data", "figures", "generative_metrics", "metrics"),
+    *("models", "nn", "ops", "restore", "tasks", "train"),
 )
 
 

@@ -79,6 +79,37 @@ def panels(
     return np.asarray(sheet)
 
 
+def grid(images: np.ndarray, *, gap: int = 1) -> np.ndarray:
+    """Images of one size as one sheet, close together, on white.
+
+    Args:
+      images: `[rows, columns, H, W, 1 or 3]`, floats in 0 .. 1 or integers.
+      gap: pixels between two images.
+
+    Returns:
+      uint8 `[rows (H + gap) - gap, columns (W + gap) - gap, 3]`.
+
+    Raises:
+      ValueError: another shape, or no images.
+
+    >>> grid(np.zeros((2, 3, 28, 28, 1))).shape
+    (57, 86, 3)
+    """
+    images = np.asarray(images)
+    if images.ndim != 5 or 0 in images.shape:
+        raise ValueError(
+            f"images has shape {images.shape}: must be [rows, columns, H, W, 1 or 3]"
+        )
+    rows, columns, height, width, _ = images.shape
+    size = (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
+    sheet = np.full(size, 255, np.uint8)
+    for r in range(rows):
+        for c in range(columns):
+            y, x = r * (height + gap), c * (width + gap)
+            sheet[y : y + height, x : x + width] = to_uint8(images[r, c])
+    return sheet
+
+
 def bars(values: Mapping[str, float], *, width: int = 320) -> np.ndarray:
     """Horizontal bars of values in 0 .. 1, largest first, with names and numbers.
 

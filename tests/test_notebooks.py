@@ -36,9 +36,15 @@ def test_translation_has_the_same_code(script):
     assert code_cells(script)[1:] == code_cells(original)[1:]
 
 
-@pytest.mark.parametrize(
-    "script", [s for s in SCRIPTS if s not in TRANSLATED], ids=lambda s: s.stem
-)
+LONG = ("03_checkerboards_and_kernels", "04_generate")  # half a minute of training
+RUN = [
+    pytest.param(s, marks=[pytest.mark.slow] if s.stem in LONG else [], id=s.stem)
+    for s in SCRIPTS
+    if s not in TRANSLATED
+]
+
+
+@pytest.mark.parametrize("script", RUN)
 def test_script_runs_small_and_offline(script, tmp_path):
     pytest.importorskip("matplotlib")
     environment = os.environ | {
@@ -46,6 +52,7 @@ def test_script_runs_small_and_offline(script, tmp_path):
         "JDECONV_WORK": str(tmp_path),
         "MPLBACKEND": "Agg",
         "PYTHONPATH": str(COLAB.parent),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",  # they train
     }
     done = subprocess.run(
         [sys.executable, str(script)],

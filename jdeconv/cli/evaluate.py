@@ -20,6 +20,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="write a picture of some images (default: WORKDIR/figure.png)",
     )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        help="importance samples per image for the likelihood of a VAE; 0: none "
+        "(default: those of the config)",
+    )
     return parser
 
 
@@ -37,6 +43,8 @@ def run(argv: Sequence[str]) -> int:
         which=arguments.checkpoint,
         split=arguments.split,
         figure=figure,
+        samples=arguments.samples,
+        progress=True,
     )
     print(format_metrics(metrics))
     if figure:

@@ -15,6 +15,7 @@ VERBS = {
     "train": "train a network, from a config",
     "evaluate": "measure a trained network on all test images",
     "process": "apply a trained network to image files",
+    "deblur": "undo a known blur in image files",
     "tune": "measure how a config's convolutions are best computed on this device",
 }
 

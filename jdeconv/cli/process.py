@@ -53,9 +53,10 @@ def process_images(
     from tqdm import tqdm
 
     from jdeconv import data, train
+    from jdeconv.cli.targets import result_files
 
     files = data.find_images(images)
-    targets = _targets(files, pathlib.Path(out))
+    targets = result_files(files, pathlib.Path(out))
     run = train.load_run(workdir, checkpoint)
     shape = _network_size(run, size)
     # One compilation per size and type of image.
@@ -73,31 +74,6 @@ def process_images(
         except (ValueError, OSError) as error:
             failed[file] = str(error)
     return written, failed
-
-
-def _targets(
-    files: Sequence[pathlib.Path], out: pathlib.Path
-) -> dict[pathlib.Path, pathlib.Path]:
-    """Where the result of each file goes, without a suffix."""
-    targets: dict[pathlib.Path, pathlib.Path] = {}
-    taken: dict[pathlib.Path, pathlib.Path] = {}
-    inputs = {f.resolve() for f in files}
-    for file in files:
-        target = out / file.name
-        if target.resolve() in inputs:
-            raise ValueError(
-                f"--out={out}: the result of {file} would overwrite an input; name "
-                "another folder"
-            )
-        stem = target.with_suffix("")
-        if stem in taken:
-            raise ValueError(
-                f"{taken[stem]} and {file} would both be written as {stem}; process "
-                "them into different folders"
-            )
-        taken[stem] = file
-        targets[file] = target
-    return targets
 
 
 def _network_size(run, size: str | tuple[int, int]) -> tuple[int, int] | None:

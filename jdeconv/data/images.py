@@ -121,12 +121,15 @@ def write_image(path: Path, image: np.ndarray, *, quality: int = 95) -> None:
             PIL.Image.fromarray(pixels).save(file, format=kind, **options)
 
 
-def find_images(paths: Path | Sequence[Path]) -> list[pathlib.Path]:
+def find_images(
+    paths: Path | Sequence[Path], suffixes: Sequence[str] = SUFFIXES
+) -> list[pathlib.Path]:
     """The image files named, and those lying in the folders named.
 
     Args:
       paths: files and folders, one or many. A folder stands for the images directly in
         it, sorted by name; hidden files are passed over.
+      suffixes: of files that count as images.
 
     Returns:
       The files in the order asked for, each once.
@@ -140,27 +143,29 @@ def find_images(paths: Path | Sequence[Path]) -> list[pathlib.Path]:
     found: dict[pathlib.Path, None] = {}
     for path in map(pathlib.Path, paths):
         if path.is_dir():
-            inside = images_in(path)
+            inside = images_in(path, suffixes)
             if not inside:
                 raise FileNotFoundError(
-                    f"folder {path} holds no image: looked for {', '.join(SUFFIXES)} "
+                    f"folder {path} holds no image: looked for {', '.join(suffixes)} "
                     "directly in it"
                 )
             found.update(dict.fromkeys(inside))
         elif path.exists():
-            _kind_of_suffix(path)
+            _check_suffix(path, suffixes)
             found[path] = None
         else:
             raise FileNotFoundError(f"there is no file or folder {path}")
     return list(found)
 
 
-def images_in(folder: pathlib.Path) -> list[pathlib.Path]:
+def images_in(
+    folder: pathlib.Path, suffixes: Sequence[str] = SUFFIXES
+) -> list[pathlib.Path]:
     """Image files directly in a folder, sorted by name; maybe none."""
     return sorted(
         file
         for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES
+        if file.suffix.lower() in suffixes
         and not file.name.startswith(".")
         and file.is_file()
     )
@@ -275,10 +280,14 @@ def _format(path: pathlib.Path) -> str:
     raise ValueError(f"{path} is no PNG, JPEG or TIFF file (it begins with {start!r})")
 
 
+def _check_suffix(path: pathlib.Path, suffixes: Sequence[str]) -> None:
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path}: the suffix must be one of {', '.join(suffixes)}")
+
+
 def _kind_of_suffix(path: pathlib.Path) -> str:
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"{path}: the suffix must be one of {', '.join(SUFFIXES)}")
+    _check_suffix(path, SUFFIXES)
     return {".png": "png", ".tif": "tiff", ".tiff": "tiff"}.get(suffix, "jpeg")
 
 

@@ -3,7 +3,8 @@
 Every class takes `(image_shape, *, num_classes=None, ..., dtype=None, rngs)` and every
 network takes images `[batch, H, W, C]`: it returns logits `[batch, num_classes]`, or an
 image of exactly the size it received. `output` says which: "logits" or "image". What is
-random in training comes from `key=`, one PRNG key per example.
+random in training comes from `key=`, one PRNG key per example. `DCGAN` is two networks
+in one: it takes latent vectors and makes images.
 """
 
 import inspect
@@ -15,12 +16,16 @@ from jax.typing import DTypeLike
 
 from jdeconv.models.autoencoder import Autoencoder
 from jdeconv.models.cnn import CNN
+from jdeconv.models.dcgan import DCGAN
 from jdeconv.models.decoder import Decoder
 from jdeconv.models.encoder import Encoder
 from jdeconv.models.tutorial import ConvDeconvNet
+from jdeconv.models.vae import VAE
 
 __all__ = [
     "CNN",
+    "DCGAN",
+    "VAE",
     "Autoencoder",
     "ConvDeconvNet",
     "Decoder",
@@ -33,6 +38,8 @@ _BY_NAME: dict[str, Any] = {
     "autoencoder": Autoencoder,
     "cnn": CNN,
     "conv_deconv": ConvDeconvNet,
+    "dcgan": DCGAN,
+    "vae": VAE,
 }
 
 

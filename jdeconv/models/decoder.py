@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from jdeconv import nn
-from jdeconv.models.encoder import Sizes, stage_sizes
+from jdeconv.models.encoder import Sizes, batch_norms, stage_sizes
 
 UPSAMPLE = ("conv_transpose", "resize", "subpixel")
 
@@ -22,8 +22,14 @@ def upsampling_layer(
     *,
     dtype: DTypeLike | None,
     rngs: nnx.Rngs,
+    **options,
 ) -> nnx.Module:
     """A layer that doubles the grid; all are called `layer(x, output_size=)`.
+
+    Args:
+      upsample: "conv_transpose", "resize" or "subpixel".
+      in_features, out_features, kernel_size, dtype, rngs: of the layer.
+      **options: arguments that all three layers have, such as use_bias.
 
     Raises:
       ValueError: an unknown upsample.
@@ -37,7 +43,7 @@ def upsampling_layer(
         raise ValueError(f"upsample={upsample!r}: must be one of {', '.join(UPSAMPLE)}")
     window = (kernel_size, kernel_size)
     return layers[upsample](
-        in_features, out_features, window, 2, dtype=dtype, rngs=rngs
+        in_features, out_features, window, 2, dtype=dtype, rngs=rngs, **options
     )
 
 
@@ -54,6 +60,7 @@ class Decoder(nnx.Module):
       latent: size of the vector received; None receives a grid.
       grid_features: channels of the small grid; default features[0].
       upsample: "conv_transpose", "resize" or "subpixel".
+      batch_norm: between each doubling layer, which then has no bias, and its ReLU.
       dtype: type to compute in.
       rngs: NNX random streams.
 
@@ -70,6 +77,7 @@ class Decoder(nnx.Module):
         latent: int | None = None,
         grid_features: int | None = None,
         upsample: str = "conv_transpose",
+        batch_norm: bool = False,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
@@ -85,10 +93,17 @@ class Decoder(nnx.Module):
         widths = (grid_features, *features)
         self.layers = nnx.List(
             upsampling_layer(
-                upsample, before, after, kernel_size, dtype=dtype, rngs=rngs
+                upsample,
+                before,
+                after,
+                kernel_size,
+                use_bias=not batch_norm,
+                dtype=dtype,
+                rngs=rngs,
             )
             for before, after in zip(widths, features)
         )
+        self.norms = batch_norms(features if batch_norm else (), dtype, rngs)
         self.conv = nn.Conv(
             features[-1],
             channels,
@@ -108,8 +123,9 @@ class Decoder(nnx.Module):
         if self.dense is not None:
             z = jax.nn.relu(self.dense(z)).reshape(-1, *self.grid)
         sizes = sizes or self.sizes
-        for layer, size in zip(self.layers, reversed(sizes[:-1])):
-            z = jax.nn.relu(layer(z, output_size=size))
+        for i, (layer, size) in enumerate(zip(self.layers, reversed(sizes[:-1]))):
+            z = layer(z, output_size=size)
+            z = jax.nn.relu(self.norms[i](z) if self.norms else z)
         return self.conv(z)
 
 

@@ -27,6 +27,15 @@ def stage_sizes(size: tuple[int, int], stages: int) -> Sizes:
     return tuple(sizes)
 
 
+def batch_norms(
+    features: Sequence[int], dtype: DTypeLike | None, rngs: nnx.Rngs
+) -> nnx.List:
+    """One BatchNorm per entry of features."""
+    return nnx.List(
+        nnx.BatchNorm(n, momentum=0.9, dtype=dtype, rngs=rngs) for n in features
+    )
+
+
 class Encoder(nnx.Module):
     """Convolutions with ReLU, each followed by a halving of the grid; then dense.
 
@@ -37,6 +46,7 @@ class Encoder(nnx.Module):
       downsample: "max_pool" (2x2 after the convolution) or "stride" (of the convolution
         itself, which a tied decoder needs).
       latent: size of the latent vector; None returns the grid.
+      batch_norm: between each convolution, which then has no bias, and its ReLU.
       dtype: type to compute in.
       rngs: NNX random streams.
 
@@ -52,6 +62,7 @@ class Encoder(nnx.Module):
         kernel_size: int = 3,
         downsample: str = "max_pool",
         latent: int | None = None,
+        batch_norm: bool = False,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
@@ -67,11 +78,13 @@ class Encoder(nnx.Module):
                 after,
                 (kernel_size, kernel_size),
                 strides,
+                use_bias=not batch_norm,
                 dtype=dtype,
                 rngs=rngs,
             )
             for before, after in zip(channels, features)
         )
+        self.norms = batch_norms(features if batch_norm else (), dtype, rngs)
         self.dense = nnx.data(None)
         if latent is not None:
             grid = stage_sizes(image_shape[:2], len(features))[-1]
@@ -82,8 +95,9 @@ class Encoder(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """`[batch, H, W, C]` to `[batch, latent]` or `[batch, *grid, features[-1]]`."""
-        for conv in self.convs:
-            x = jax.nn.relu(conv(x))
+        for i, conv in enumerate(self.convs):
+            x = conv(x)
+            x = jax.nn.relu(self.norms[i](x) if self.norms else x)
             if self.downsample == "max_pool":
                 x = ops.max_pool(x, (2, 2), padding="SAME")
         if self.dense is None:

@@ -11,7 +11,7 @@ depends on and assumes nothing:
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,55 @@ _DIRECT = 49  # taps: on two cores 7 x 7 sums take as long as transforms, at 512
 def default_center(shape: Sequence[int]) -> tuple[int, ...]:
     """(n - 1) // 2 on each axis: the middle, and of even sizes the lower middle."""
     return tuple((n - 1) // 2 for n in shape)
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """What solvers ask of a blur: of `Blur`, `VaryingBlur`, `Subsampled`, or your own.
+
+    Attributes:
+      shape: spatial sizes of the scene.
+      output_shape: spatial sizes of the blurred image.
+      num_axes: how many of an image's axes are spatial, the last ones.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    @property
+    def output_shape(self) -> tuple[int, ...]: ...  # noqa: D102
+
+    @property
+    def num_axes(self) -> int: ...  # noqa: D102
+
+    def __call__(self, x: Array) -> Array:
+        """The blurred image of `[*batch, *shape]`."""
+
+    def adjoint(self, y: Array) -> Array:
+        """The Hermitian adjoint."""
+
+    def crop(self, scene: Array) -> Array:
+        """The part of a scene that the blurred image shows."""
+
+
+def check_image(image: Array, shape: tuple[int, ...]) -> None:
+    """Refuses integers, and images whose last axes are not of this shape."""
+    first = image.ndim - len(shape)
+    if first < 0 or image.shape[first:] != shape:
+        raise ValueError(f"image of shape {image.shape}: its last axes must be {shape}")
+    if not jnp.issubdtype(image.dtype, jnp.inexact):
+        raise ValueError(
+            f"image of {image.dtype}: must be floating or complex; convert it first"
+        )
+
+
+def visible(scene: Array, window: Sequence[int], center: Sequence[int]) -> Array:
+    """The pixels of a scene that are also pixels of its "valid" blur by this PSF."""
+    sizes = scene.shape[scene.ndim - len(window) :]
+    inside = [
+        slice(k - 1 - c, n - c) for n, k, c in zip(sizes, window, center, strict=True)
+    ]
+    return scene[(..., *inside)]
 
 
 @jax.tree_util.register_pytree_node_class
@@ -114,6 +163,11 @@ class Blur:
         return self
 
     @property
+    def num_axes(self) -> int:
+        """How many of an image's axes are spatial, the last ones."""
+        return len(self.shape)
+
+    @property
     def output_shape(self) -> tuple[int, ...]:
         """Spatial sizes of the blurred image."""
         if self.boundary != "valid":
@@ -132,7 +186,7 @@ class Blur:
         Raises:
           ValueError: other spatial sizes, or integers.
         """
-        self._check(x, self.shape)
+        check_image(x, self.shape)
         return self._linear(self._forward, x)
 
     def adjoint(self, y: Array) -> Array:
@@ -147,19 +201,14 @@ class Blur:
         Raises:
           ValueError: other spatial sizes, or integers.
         """
-        self._check(y, self.output_shape)
+        check_image(y, self.output_shape)
         return self._linear(self._backward, y)
 
-    def _check(self, image: Array, shape: tuple[int, ...]) -> None:
-        num_axes = self.psf.ndim
-        if image.ndim < num_axes or image.shape[image.ndim - num_axes :] != shape:
-            raise ValueError(
-                f"image of shape {image.shape}: its last axes must be {shape}"
-            )
-        if not jnp.issubdtype(image.dtype, jnp.inexact):
-            raise ValueError(
-                f"image of {image.dtype}: must be floating or complex; convert it first"
-            )
+    def crop(self, scene: Array) -> Array:
+        """The part of a scene `[*batch, *shape]` that the blurred image shows."""
+        if self.boundary != "valid":
+            return scene
+        return visible(scene, self.psf.shape, self.center)
 
     def _linear(self, function, image: Array) -> Array:
         """Applies a linear function of arrays as complex as the PSF."""

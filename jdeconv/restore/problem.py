@@ -1,14 +1,14 @@
 """What every solver is asked: checked images, and the frame of the scene."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jdeconv.restore.blur import BOUNDARIES, Blur, default_center
+from jdeconv.restore.blur import BOUNDARIES, Blur, Operator, default_center
 
 BOUNDARY_NAMES = ("unknown", *(b for b in BOUNDARIES if b != "valid"))
 
@@ -28,33 +28,61 @@ class Solution(NamedTuple):
     history: Array
 
 
-class Measurement(NamedTuple):
+B_co = TypeVar("B_co", bound=Operator, covariant=True)
+
+
+class Measurement(NamedTuple, Generic[B_co]):
     """A measured image, channels among its batch axes, and how it came about."""
 
     image: Array
-    blur: Blur
+    blur: B_co
     channel_axis: int | None
 
     def to_image(self, scene: Array) -> Array:
         """What the measured image shows of the scene, channels moved back."""
-        if self.blur.boundary == "valid":
-            psf = self.blur.psf
-            starts = [k - 1 - c for k, c in zip(psf.shape, self.blur.center)]
-            inside = zip(starts, self.blur.output_shape)
-            scene = scene[(..., *(slice(a, a + n) for a, n in inside))]
+        return self.to_channels(self.blur.crop(scene))
+
+    def to_channels(self, image: Array) -> Array:
+        """An array of the measured image's size, its channels moved back."""
         if self.channel_axis is None:
-            return scene
-        return jnp.moveaxis(scene, -self.blur.psf.ndim - 1, self.channel_axis)
+            return image
+        return jnp.moveaxis(image, -self.blur.num_axes - 1, self.channel_axis)
 
 
 def measurement(
+    y: Array,
+    psf: Array | Operator,
+    *,
+    boundary: str,
+    center: Sequence[int] | None = None,
+    channel_axis: int | None = None,
+) -> Measurement[Operator]:
+    """As `convolution`, or by any operator in place of the PSF, used as it is.
+
+    Raises:
+      ValueError: as `convolution`; an image that is not of the operator's output shape,
+        a boundary or centre beside an operator, which has its own.
+    """
+    if not isinstance(psf, Operator):
+        return convolution(
+            y, psf, boundary=boundary, center=center, channel_axis=channel_axis
+        )
+    if boundary != "unknown" or center is not None:
+        raise ValueError(
+            f"boundary={boundary!r}, center={center!r}: an operator has its own; "
+            "leave them out"
+        )
+    return _by_operator(jnp.asarray(y), psf, channel_axis)
+
+
+def convolution(
     y: Array,
     psf: Array,
     *,
     boundary: str,
     center: Sequence[int] | None = None,
     channel_axis: int | None = None,
-) -> Measurement:
+) -> Measurement[Blur]:
     """Checks what solvers share. The PSF is normalised to sum 1.
 
     With boundary "unknown" the scene is larger than the measured image by psf - 1: all
@@ -65,24 +93,22 @@ def measurement(
       ValueError: an image that is no float, has too few axes, is smaller than the PSF,
         or has pixels that are NaN or infinite (counted); a PSF with such values, with
         negative ones or a sum of zero; an unknown boundary; a channel axis that y has
-        not. Values are looked at where they are there, not inside jit.
+        not; an operator. Values are looked at where they are there, not inside jit.
     """
+    if isinstance(psf, Operator):
+        raise ValueError(
+            f"psf is a {type(psf).__name__}: this solver works on spectra and needs an "
+            "array; richardson_lucy takes operators"
+        )
     y, psf = jnp.asarray(y), jnp.asarray(psf)
     if boundary not in BOUNDARY_NAMES:
         raise ValueError(
             f"boundary={boundary!r}: must be one of {', '.join(BOUNDARY_NAMES)}"
         )
-    for name, array in (("y", y), ("psf", psf)):
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            raise ValueError(
-                f"{name} of {array.dtype}: must be floating; convert it first, such as "
-                "by .astype('float32') / 255"
-            )
+    _check_floating("y", y)
+    _check_floating("psf", psf)
     num_axes = psf.ndim
-    if channel_axis is not None:
-        if not -y.ndim <= channel_axis < y.ndim:
-            raise ValueError(f"channel_axis={channel_axis}: y has shape {y.shape}")
-        y = jnp.moveaxis(y, channel_axis, -num_axes - 1)
+    y = _channels_to_batch(y, channel_axis, num_axes)
     if num_axes == 0 or y.ndim < num_axes:
         raise ValueError(
             f"psf of shape {psf.shape}: must have 1 to {y.ndim} axes, the spatial ones "
@@ -94,7 +120,8 @@ def measurement(
             f"psf of shape {psf.shape}: must not be empty, nor larger than the image "
             f"{shape}"
         )
-    _check_values(y, psf)
+    _check_finite(y)
+    _check_psf(psf)
     if boundary == "unknown":
         shape = tuple(n + k - 1 for n, k in zip(shape, psf.shape))
         boundary = "valid"
@@ -105,8 +132,38 @@ def measurement(
     return Measurement(y, blur, channel_axis)
 
 
-def _check_values(y: Array, psf: Array) -> None:
-    if isinstance(y, jax.core.Tracer) or isinstance(psf, jax.core.Tracer):
+def _by_operator(
+    y: Array, blur: Operator, channel_axis: int | None
+) -> Measurement[Operator]:
+    _check_floating("y", y)
+    y = _channels_to_batch(y, channel_axis, blur.num_axes)
+    if y.shape[max(y.ndim - blur.num_axes, 0) :] != blur.output_shape:
+        raise ValueError(
+            f"y of shape {y.shape}: its last axes must be the operator's "
+            f"{blur.output_shape}"
+        )
+    _check_finite(y)
+    return Measurement(y, blur, channel_axis)
+
+
+def _channels_to_batch(y: Array, channel_axis: int | None, num_axes: int) -> Array:
+    if channel_axis is None:
+        return y
+    if not -y.ndim <= channel_axis < y.ndim:
+        raise ValueError(f"channel_axis={channel_axis}: y has shape {y.shape}")
+    return jnp.moveaxis(y, channel_axis, -num_axes - 1)
+
+
+def _check_floating(name: str, array: Array) -> None:
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ValueError(
+            f"{name} of {array.dtype}: must be floating; convert it first, such as by "
+            ".astype('float32') / 255"
+        )
+
+
+def _check_finite(y: Array) -> None:
+    if isinstance(y, jax.core.Tracer):
         return
     bad = y.size - int(np.count_nonzero(np.isfinite(y)))
     if bad:
@@ -114,6 +171,11 @@ def _check_values(y: Array, psf: Array) -> None:
             f"y has {bad} of {y.size} pixels that are NaN or infinite: set them to a "
             "number, and their mask to 0"
         )
+
+
+def _check_psf(psf: Array) -> None:
+    if isinstance(psf, jax.core.Tracer):
+        return
     values = np.asarray(psf, np.float64)
     if not np.isfinite(values).all() or values.min() < 0 or not values.sum() > 0:
         raise ValueError(

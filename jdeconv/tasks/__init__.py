@@ -5,9 +5,18 @@ from typing import Any
 from jdeconv.data import Degrade, Preprocess
 from jdeconv.tasks.base import Task
 from jdeconv.tasks.classify import Classify
+from jdeconv.tasks.generate import Generate
 from jdeconv.tasks.reconstruct import Reconstruct
+from jdeconv.tasks.variational import Variational
 
-__all__ = ["Classify", "Reconstruct", "Task", "build"]
+__all__ = [
+    "Classify",
+    "Generate",
+    "Reconstruct",
+    "Task",
+    "Variational",
+    "build",
+]
 
 
 def build(
@@ -39,5 +48,38 @@ def build(
         return Classify(preprocess, augment, num_classes, config.label_smoothing)
     if config.task == "reconstruct":
         degrade = Degrade(**config.degrade)
-        return Reconstruct(preprocess, augment, config.loss, degrade)
-    raise ValueError(f"task={config.task!r}: must be 'classify' or 'reconstruct'")
+        return Reconstruct(
+            preprocess, augment, config.loss, degrade, config.checkerboard
+        )
+    if config.task == "generate":
+        turns = config.generate.discriminator_steps
+        if turns > 0 and config.batch_size % (turns * config.accumulate):
+            raise ValueError(
+                f"batch_size={config.batch_size}: must be a multiple of {turns} "
+                f"(generate.discriminator_steps) x {config.accumulate} (accumulate): "
+                "the discriminator's turns share the batch"
+            )
+        size = preprocess.size if isinstance(preprocess.size, tuple) else image_shape
+        if min(size[:2]) < 16:
+            raise ValueError(
+                f"images of {size[0]} x {size[1]}: task 'generate' measures its images "
+                "at 16 x 16 and above; set preprocess.size"
+            )
+        return Generate(
+            preprocess,
+            augment,
+            config.loss,
+            checkerboard=config.checkerboard or 2,
+            **config.generate,
+        )
+    if config.task == "variational":
+        if config.loss != "elbo":
+            raise ValueError(
+                f"loss={config.loss!r}: task 'variational' has 'elbo' alone"
+            )
+        options = config.variational
+        return Variational(preprocess, augment, options.beta, options.binarize)
+    raise ValueError(
+        f"task={config.task!r}: must be 'classify', 'reconstruct', 'generate' "
+        "or 'variational'"
+    )

@@ -12,6 +12,7 @@ from jax import Array
 
 from jdeconv.data import Preprocess
 from jdeconv.data.augment import MODES, augment
+from jdeconv.metrics import Average
 
 Batch = dict[str, Array]
 
@@ -26,6 +27,7 @@ class Task(abc.ABC):
       output: what `predict` gives: "logits" stands for probabilities of classes.
       criterion: the metric by which the best checkpoint is chosen.
       better: "higher" or "lower".
+      collected: what `loss` reports in evaluation for `measure`: arrays `[B, ...]`.
     """
 
     preprocess: Preprocess = dataclasses.field(default_factory=Preprocess)
@@ -34,6 +36,7 @@ class Task(abc.ABC):
     output: ClassVar[Literal["logits", "image"]] = "image"
     criterion: ClassVar[str] = "loss"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
+    collected: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         if self.augment not in MODES:
@@ -56,6 +59,43 @@ class Task(abc.ABC):
         Returns:
           Losses `[B]`, and metrics, each `[B]`, float32.
         """
+
+    @property
+    def turns(self) -> tuple[str, ...]:
+        """The parts of the parameters that a step trains, one turn after the other.
+
+        A part is an attribute of the model, such as "generator". () for what is
+        common: one turn for all parameters, with `loss`.
+        """
+        return ()
+
+    @property
+    def learning_rate_factors(self) -> Mapping[str, float]:
+        """What the learning rate of a part is multiplied by; 1 if it is not named."""
+        return {}
+
+    def turn_loss(
+        self, part: str, model: nnx.Module, batch: Batch, key: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """As `loss` in training, for the turn of one part.
+
+        Args:
+          part: one of `turns`.
+          model: in training mode.
+          batch: this turn's examples.
+          key: `[B]` typed keys.
+        """
+        del part
+        return self.loss(model, batch, key, training=True)
+
+    def measure(self, collected: Mapping[str, np.ndarray]) -> dict[str, Average]:
+        """Metrics of a data set that are no mean over its examples.
+
+        Args:
+          collected: what `collected` names, of all examples, `[N, ...]`.
+        """
+        del collected
+        return {}
 
     @abc.abstractmethod
     def predict(self, model: nnx.Module, x: Array) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from jdeconv import metrics
+from jdeconv import checkerboard, metrics
 from jdeconv.data import Degrade
 from jdeconv.tasks.base import Batch, Task
 
@@ -28,10 +28,13 @@ class Reconstruct(Task):
       loss_name: "bce": binary cross-entropy of logits, for images in 0 .. 1; "mse" or
         "l1": mean squared or absolute difference, in the network's units.
       degrade: from the clean image to the network's input, in units of 0 .. 1.
+      checkerboard: stride of the pattern that evaluation looks for in the results; 0:
+        it does not.
     """
 
     loss_name: str = "mse"
     degrade: Degrade = dataclasses.field(default_factory=Degrade)
+    checkerboard: int = 0
 
     def __post_init__(self):
         super().__post_init__()
@@ -64,7 +67,8 @@ class Reconstruct(Task):
 
         Returns:
           Losses `[B]`, and "psnr" `[B]` in dB of the result, clipped to 0 .. 1; where
-          the input is degraded also "input_psnr", its own.
+          the input is degraded also "input_psnr", its own; in evaluation "checkerboard"
+          and "real_checkerboard", of the result and of the image, if asked for.
         """
         clean = self.pixels(batch, key, training)
         degraded = self._degraded(clean, key)
@@ -84,6 +88,10 @@ class Reconstruct(Task):
         reported = {"psnr": metrics.psnr(jnp.clip(result, 0, 1), clean)}
         if self.is_degraded:
             reported["input_psnr"] = metrics.psnr(jnp.clip(degraded, 0, 1), clean)
+        if self.checkerboard and not training:
+            for name, image in (("", result), ("real_", clean)):
+                value = checkerboard.energy(image, self.checkerboard)
+                reported[f"{name}checkerboard"] = value
         return loss, reported
 
     def predict(self, model: nnx.Module, x: Array) -> Array:

@@ -18,14 +18,23 @@ def default_config() -> ml_collections.ConfigDict:
     """The fields that every config has; only `model` takes new ones.
 
     - seed: of initial parameters, order of the data and all else that is random.
-    - task: "classify" or "reconstruct".
-    - loss: "cross_entropy"; "bce", "mse" or "l1".
+    - task: "classify", "reconstruct", "generate" or "variational".
+    - loss: "cross_entropy"; "bce", "mse" or "l1"; "non_saturating", "wasserstein" or
+      "hinge"; "elbo".
     - label_smoothing: of classify.
     - model: `name`, and options of that network (see `jdeconv.models`).
     - data: see `jdeconv.data.default_config`; and `augment`, "none", "shift" or
       "shift_flip".
     - preprocess: the fields of `jdeconv.data.Preprocess`.
     - degrade: the fields of `jdeconv.data.Degrade`, for reconstruct.
+    - generate: of that task: `discriminator_steps` per step, which share the batch;
+      `learning_rate_factor`, the discriminator's learning rate over the generator's;
+      `gradient_penalty`, of "wasserstein".
+    - checkerboard: stride of the pattern that evaluation looks for in images made, see
+      `jdeconv.checkerboard`; 0: none (for generate: 2).
+    - variational: of that task: `beta`, the weight of the KL; `binarize`, "none",
+      "dynamic" or "fixed"; `num_samples`, importance samples per image that
+      `jdeconv evaluate` takes for the likelihood.
     - optimizer: see `jdeconv.train.optim`.
     - batch_size: over all devices. eval_batch_size: None is the same.
     - accumulate: microbatches that a batch is cut into, to save memory.
@@ -58,6 +67,13 @@ def default_config() -> ml_collections.ConfigDict:
                 "blur_sigma": 0.0,
                 "clip": config_dict.placeholder(object),
             },
+            "generate": {
+                "discriminator_steps": 1,
+                "learning_rate_factor": 1.0,
+                "gradient_penalty": 10.0,
+            },
+            "checkerboard": 0,
+            "variational": {"beta": 1.0, "binarize": "none", "num_samples": 5000},
             "optimizer": optim.default_config(),
             "batch_size": 32,
             "eval_batch_size": config_dict.placeholder(int),

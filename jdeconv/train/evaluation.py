@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,9 @@ from jax import Array
 from jdeconv import data
 from jdeconv.data import Loader
 from jdeconv.metrics import Average
-from jdeconv.tasks import Task
+from jdeconv.tasks import Task, Variational
 from jdeconv.train import checkpoint, records, setup
+from jdeconv.train.likelihood import negative_log_likelihood
 from jdeconv.train.parallel import Parallel, make_parallel
 from jdeconv.train.state import TrainState
 from jdeconv.train.step import image_step
@@ -41,6 +43,7 @@ def evaluate_state(
       Averages by metric, "loss" among them; None if stopped.
     """
     averages: dict[str, Average] = {}
+    collected: dict[str, list[np.ndarray]] = {n: [] for n in state.task.collected}
     pending: Any = None
     local = loader.batch_size // jax.process_count()
     first_row = jax.process_index() * local
@@ -50,17 +53,21 @@ def evaluate_state(
         first = n * loader.batch_size + first_row
         batch["index"] = np.arange(first, first + local, dtype=np.int32)
         metrics = parallel.eval_step(state, parallel.put_batch(batch))
-        _merge(averages, pending)  # of the batch before: the devices need not wait
+        # Of the batch before: the devices need not wait.
+        _merge(averages, collected, pending)
         pending = metrics
-    _merge(averages, pending)
-    return averages
+    _merge(averages, collected, pending)
+    whole = {name: np.concatenate(parts) for name, parts in collected.items()}
+    return averages | state.task.measure(whole)
 
 
-def _merge(averages: dict[str, Average], metrics: Any) -> None:
+def _merge(averages: dict[str, Average], collected: dict, metrics: Any) -> None:
     if metrics is None:
         return
     values = jax.device_get(metrics)
     weight = values.pop("weight")
+    for name, parts in collected.items():
+        parts.append(values.pop(name)[weight > 0])
     for name, value in values.items():
         before = averages.get(name, Average())
         averages[name] = before.merge(Average.of(value, weight))
@@ -182,14 +189,23 @@ def evaluate(
     which: str = "best",
     split: str = "test",
     figure: str | os.PathLike | None = None,
+    samples: int | None = None,
+    progress: bool = False,
 ) -> dict[str, float]:
     """Evaluates the trained network of a workdir on all examples of a split.
+
+    Of a VAE of binary images it also estimates the negative log-likelihood, "nll", see
+    `jdeconv.train.likelihood`, and keeps it in the workdir, in likelihood.json: it may
+    have taken hours.
 
     Args:
       folder: workdir of the run.
       which: "best" or "latest" checkpoint.
       split: "test", "train", or another split of the data set.
       figure: where to write a picture of some examples.
+      samples: importance samples per image for "nll"; 0: it is left out; None:
+        config.variational.num_samples.
+      progress: whether to show a progress bar for it.
 
     Returns:
       The mean of each metric as "SPLIT/NAME", such as "test/accuracy", and its
@@ -198,9 +214,11 @@ def evaluate(
 
     Raises:
       FileNotFoundError: folder holds no run or no checkpoint, or the data is missing.
-      ValueError: the checkpoints cannot be read, or there is no such split.
+      ValueError: the checkpoints cannot be read, there is no such split, or samples are
+        asked for where there is no likelihood.
     """
     config, described = records.read_run(folder)
+    samples = _num_samples(config, setup.build_task(config, described), samples)
     parallel = make_parallel(config.parallel)
     source = data.load_source(config.data, split, seed=config.seed)
     loader = make_eval_loader(config, source, parallel)
@@ -210,9 +228,28 @@ def evaluate(
     )
     averages = evaluate_state(state, parallel, loader)
     assert averages is not None
+    if samples:
+        nll = negative_log_likelihood(
+            state, parallel, loader, num_samples=samples, progress=progress
+        )
+        averages["nll"] = nll
+        kept = {"split": split, "step": step, "num_samples": samples}
+        kept |= {"examples": len(source), **summary({"nll": nll}, split)}
+        records.write_json(pathlib.Path(folder) / "likelihood.json", kept)
     if figure is not None:
         data.write_image(figure, pictures(state, parallel, source))
     return {**summary(averages, split), "examples": len(source), "step": step}
+
+
+def _num_samples(config: ml_collections.ConfigDict, task: Task, given: int | None):
+    if isinstance(task, Variational) and task.binarize != "none":
+        return config.variational.num_samples if given is None else given
+    if given:
+        raise ValueError(
+            f"samples={given}: only task 'variational' with variational.binarize "
+            "'dynamic' or 'fixed' has a likelihood to estimate"
+        )
+    return 0
 
 
 def make_eval_loader(

@@ -100,6 +100,8 @@ class _Run:
         with Interrupt() as interrupt, Checkpoints(self.folder, keep=keep) as saved:
             self.interrupt, self.checkpoints = interrupt, saved
             start = self._resume()
+            for sentence in setup.advice(self.state):
+                self._say(f"advice: {sentence}")
             with Writer(self.folder, start) as self.writer:
                 self._bar = self._make_bar(start)
                 with self._bar:

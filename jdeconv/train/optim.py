@@ -159,6 +159,32 @@ def make_optimizer(
     return optax.chain(*parts)
 
 
+def by_part(
+    optimizers: Mapping[str, optax.GradientTransformation],
+) -> optax.GradientTransformationExtraArgs:
+    """One optimizer per part of the parameters; a turn of one leaves the others alone.
+
+    optax.partition would update all parts in every turn: a gradient of 0 still moves
+    what Adam remembers.
+
+    Args:
+      optimizers: by the name of the part, a top-level name of the parameters.
+
+    Returns:
+      init(params) as always, and update(grads, state, params, part=NAME) of that
+      part's gradients and parameters.
+    """
+
+    def init(params):
+        return {part: rule.init(params[part]) for part, rule in optimizers.items()}
+
+    def update(grads, state, params=None, *, part: str):
+        updates, own = optimizers[part].update(grads, state[part], params)
+        return updates, {**state, part: own}
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
 def _is_kernel(params):
     return jax.tree.map(lambda p: jnp.ndim(p) >= 2, params)
 

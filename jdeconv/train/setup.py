@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import ml_collections
 from flax import nnx
 
-from jdeconv import models, tasks
+from jdeconv import checkerboard, models, tasks
 from jdeconv.data import Source
 from jdeconv.tasks import Task
 from jdeconv.train import optim
@@ -156,7 +156,7 @@ def abstract_state(
 def _state_maker(config, data, axis_name: str | None) -> Callable[[], TrainState]:
     task = build_task(config, data)
     schedule = make_schedule(config, data["num_train"])
-    optimizer = optim.make_optimizer(config.optimizer, schedule)
+    optimizer = _make_optimizer(config, task, schedule)
 
     def make() -> TrainState:
         init_key, run_key = jax.random.split(jax.random.key(config.seed))
@@ -171,3 +171,24 @@ def _state_maker(config, data, axis_name: str | None) -> Callable[[], TrainState
         )
 
     return make
+
+
+def advice(state: TrainState) -> list[str]:
+    """What to know about the network of a run before training it."""
+    model = nnx.merge(state.graphdef, state.params, state.model_state)
+    return checkerboard.advice(model)
+
+
+def _make_optimizer(config, task: Task, schedule: optim.Schedule):
+    if not task.turns:
+        return optim.make_optimizer(config.optimizer, schedule)
+
+    def of_part(part: str):
+        turns = task.turns.count(part)
+        factor = task.learning_rate_factors.get(part, 1.0)
+        # An optimizer counts its updates, of which a step may have several.
+        return optim.make_optimizer(
+            config.optimizer, lambda count: factor * schedule(count // turns)
+        )
+
+    return optim.by_part({part: of_part(part) for part in sorted(set(task.turns))})

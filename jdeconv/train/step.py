@@ -24,6 +24,10 @@ _EVALUATION = 2**32 - 1
 def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """params <- params + optimizer(grad of the mean loss over the batch).
 
+    Where the task has turns, each trains its part of the parameters on what the one
+    before has left. The batch is cut into as many shares as the part with the most
+    turns has, and the n-th turn of a part sees the n-th share.
+
     All randomness comes from `fold_in(state.key, step)`, and each example's from
     `fold_in(., its index in the whole batch)`. So one device, many devices and pmap
     draw the same numbers.
@@ -35,31 +39,73 @@ def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
 
     Returns:
       The state after it, and metrics averaged over the batch: those of the task, and
-      "grad_norm", the norm of the gradient before clipping.
+      "grad_norm", the norm of the gradient before clipping. Of turns: means over the
+      turns of a part, with "PART_loss" and "PART_grad_norm"; "loss" is the sum of the
+      parts' and "grad_norm" the norm of theirs.
 
     Raises:
-      ValueError: B is no multiple of the number of microbatches.
+      ValueError: B is no multiple of the number of microbatches, or of turns.
     """
-    size = batch["image"].shape[0]
-    keys = _example_keys(jax.random.fold_in(state.key, state.step), size, state)
-    if state.accumulate == 1:
-        grads, model_state, metrics = _gradient(state, state.model_state, batch, keys)
+    key = jax.random.fold_in(state.key, state.step)
+    if state.task.turns:
+        new, metrics = _all_turns(state, batch, key)
     else:
-        grads, model_state, metrics = _accumulate(state, batch, keys)
+        new, metrics = _turn(state, batch, key)
+    ema = _moving_average(state, new.params)
+    return dataclasses.replace(new, step=state.step + 1, ema=ema), metrics
+
+
+def _turn(
+    state: TrainState, batch: Batch, key: Array, part: str | None = None
+) -> tuple[TrainState, Metrics]:
+    """A gradient step of one part of the parameters, or of all."""
+    keys = _example_keys(key, batch["image"].shape[0], state)
+    if state.accumulate == 1:
+        grads, model_state, metrics = _gradient(
+            state, state.model_state, batch, keys, part
+        )
+    else:
+        grads, model_state, metrics = _accumulate(state, batch, keys, part)
     if state.axis_name is not None:
         grads, metrics = jax.lax.pmean((grads, metrics), state.axis_name)
     metrics = {**metrics, "grad_norm": optax.tree.norm(grads)}
-    updates, opt_state = state.optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    new_state = dataclasses.replace(
+    before = state.params if part is None else state.params[part]
+    named = {} if part is None else {"part": part}
+    updates, opt_state = state.optimizer.update(grads, state.opt_state, before, **named)
+    after = optax.apply_updates(before, updates)
+    new = dataclasses.replace(
         state,
-        step=state.step + 1,
-        params=params,
+        params=_with_part(state.params, part, after),
         model_state=model_state,
         opt_state=opt_state,
-        ema=_moving_average(state, params),
     )
-    return new_state, metrics
+    return new, metrics
+
+
+def _all_turns(
+    state: TrainState, batch: Batch, key: Array
+) -> tuple[TrainState, Metrics]:
+    turns = state.task.turns
+    parts = sorted(set(turns))
+    most = max(parts, key=turns.count)
+    shares = _cut(batch, turns.count(most), f"turns of the {most}")
+    taken = dict.fromkeys(parts, 0)
+    measured: dict[str, list[Metrics]] = {part: [] for part in parts}
+    for n, part in enumerate(turns):
+        share = jax.tree.map(lambda x, i=taken[part]: x[i], shares)
+        taken[part] += 1
+        state, metrics = _turn(state, share, jax.random.fold_in(key, n), part)
+        measured[part].append(metrics)
+    merged: Metrics = {}
+    total, square = jnp.float32(0), jnp.float32(0)
+    for part, of_turns in measured.items():
+        mean = jax.tree.map(lambda *m: sum(m) / len(m), *of_turns)
+        total += mean["loss"]
+        square += jnp.square(mean["grad_norm"])
+        for name in ("loss", "grad_norm"):
+            merged[f"{part}_{name}"] = mean.pop(name)
+        merged |= mean
+    return state, {"loss": total, **merged, "grad_norm": jnp.sqrt(square)}
 
 
 def eval_step(state: TrainState, batch: Batch) -> Metrics:
@@ -73,7 +119,7 @@ def eval_step(state: TrainState, batch: Batch) -> Metrics:
         which is passed through.
 
     Returns:
-      Arrays `[B]`.
+      Arrays `[B]`, and `[B, ...]` for what `task.collected` names.
     """
     model, keys = _evaluated(state, batch)
     loss, metrics = state.task.loss(model, batch, keys, training=False)
@@ -105,35 +151,58 @@ def _example_keys(key: Array, size: int, state: TrainState) -> Array:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, index)
 
 
-def _gradient(state: TrainState, model_state: nnx.State, batch: Batch, keys: Array):
-    def mean_loss(params):
+def _gradient(
+    state: TrainState,
+    model_state: nnx.State,
+    batch: Batch,
+    keys: Array,
+    part: str | None,
+):
+    def mean_loss(trained):
+        params = _with_part(state.params, part, trained)
         # copy=True: without it BatchNorm writes to variables of an outer trace.
         model = nnx.merge(state.graphdef, params, model_state, copy=True)
-        loss, metrics = state.task.loss(model, batch, keys, training=True)
+        if part is None:
+            loss, metrics = state.task.loss(model, batch, keys, training=True)
+        else:
+            loss, metrics = state.task.turn_loss(part, model, batch, keys)
         _, _, *rest = nnx.split(model, nnx.Param, ...)
         metrics = jax.tree.map(jnp.mean, {"loss": loss, **metrics})
         return metrics["loss"], (rest[0], metrics)
 
-    grads, (new_model_state, metrics) = jax.grad(mean_loss, has_aux=True)(state.params)
+    trained = state.params if part is None else state.params[part]
+    grads, (new_model_state, metrics) = jax.grad(mean_loss, has_aux=True)(trained)
     return grads, new_model_state, metrics
 
 
-def _accumulate(state: TrainState, batch: Batch, keys: Array):
-    count = state.accumulate
+def _with_part(params: nnx.State, part: str | None, values: nnx.State) -> nnx.State:
+    """The parameters with those of one part replaced, or all of them."""
+    if part is None:
+        return values
+    return nnx.State({**params.raw_mapping, part: values.raw_mapping})
 
-    # Microbatch i has rows i, i + count, ...: where the batch is spread over devices
-    # in blocks, every device has its share of each, and nothing is moved.
+
+def _cut(rows, count: int, name: str):
+    """Arrays `[B, ...]` to `[count, B / count, ...]`."""
+
+    # Share i has rows i, i + count, ...: where the batch is spread over devices in
+    # blocks, every device has its share of each, and nothing is moved.
     def cut(x):
         if x.shape[0] % count:
             raise ValueError(
-                f"accumulate={count}: must divide the batch of a device, {x.shape[0]}"
+                f"{name}={count}: must divide the batch of a device, {x.shape[0]}"
             )
         return jnp.moveaxis(x.reshape(x.shape[0] // count, count, *x.shape[1:]), 1, 0)
 
+    return jax.tree.map(cut, rows)
+
+
+def _accumulate(state: TrainState, batch: Batch, keys: Array, part: str | None):
+    count = state.accumulate
     # A loop of XLA would be shorter, but its CPU backend computes convolutions inside
     # a loop 10 times slower. The barrier keeps the microbatches one after the other,
     # so that their activations share the caches, or the memory of an accelerator.
-    rows = jax.tree.map(cut, (batch, keys))
+    rows = _cut((batch, keys), count, "accumulate")
     total = None
     model_state = state.model_state
     measured = []
@@ -141,7 +210,9 @@ def _accumulate(state: TrainState, batch: Batch, keys: Array):
         microbatch = jax.tree.map(lambda x, i=i: x[i], rows)
         if total is not None:
             microbatch, total = jax.lax.optimization_barrier((microbatch, total))
-        grads, model_state, metrics = _gradient(state, model_state, *microbatch)
+        grads, model_state, metrics = _gradient(
+            state, model_state, microbatch[0], microbatch[1], part
+        )
         total = grads if total is None else jax.tree.map(jnp.add, total, grads)
         measured.append(metrics)
     grads = jax.tree.map(lambda g: g / count, total)

@@ -47,7 +47,9 @@ def test_golden_values_of_40_geometries():
     check(cases, ALGORITHMS[1:])
 
 
-@pytest.mark.parametrize("num_axes", [1, 2, 3])
+@pytest.mark.parametrize(
+    "num_axes", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))]
+)
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 6))]
 )

@@ -47,6 +47,20 @@ def test_disk_has_its_area_and_motion_its_length():
     np.testing.assert_allclose(psf.motion(9.0, 90.0), flat.T, atol=1e-5)
 
 
+def test_trajectory_keeps_its_length_in_the_frame_and_is_centred():
+    keys = jax.random.split(jax.random.key(0), 20)
+    paths = jax.vmap(lambda key: psf.trajectory(key, 20.0, (23, 23)))(keys)
+    np.testing.assert_allclose(paths.sum((1, 2)), 1, rtol=1e-5)
+    for path in paths:
+        for axis in (0, 1):
+            assert abs(moments(path, axis)[0]) < 1e-3  # nothing was cut off
+    assert psf.trajectory(keys[0], 20.0).shape == (23, 23)
+    straight = psf.trajectory(keys[1], 12.0, (15, 15), bend=0.0)
+    spread = sum(moments(straight, axis)[1] for axis in (0, 1))
+    # A segment's variance, and those of the tent in each axis: at most 1 / 4.
+    assert 12**2 / 12 < spread < 12**2 / 12 + 0.5
+
+
 @pytest.mark.parametrize(
     "make, at",
     [
@@ -54,6 +68,7 @@ def test_disk_has_its_area_and_motion_its_length():
         (lambda v: psf.disk(v, (9, 9)), 2.7),
         (lambda v: psf.motion(v, 20.0, (9, 9)), 5.3),
         (lambda v: psf.motion(5.0, v, (9, 9)), 20.0),
+        (lambda v: psf.trajectory(jax.random.key(0), v, (9, 9)), 5.3),
     ],
 )
 def test_derivatives(make, at):
@@ -72,6 +87,9 @@ def test_derivatives(make, at):
     [
         (lambda: psf.gaussian(0.0), "std=0.0: must be > 0"),
         (lambda: psf.gaussian((1.0, 2.0), (3, 3, 3)), "one number or 3"),
+        (lambda: psf.trajectory(jax.random.key(0), 0.0), "length=0.0: must be > 0"),
+        (lambda: psf.trajectory(jax.random.key(0), 5.0, bend=-1.0), "bend=-1.0"),
+        (lambda: psf.trajectory(jax.random.key(0), 5.0, num_points=1), "must be >= 2"),
         (lambda: psf.disk(-1.0), "radius=-1.0: must be > 0"),
         (lambda: psf.disk(1.0, (3,)), "disk has two axes"),
         (lambda: psf.motion(float("nan"), 0.0), "length=nan: must be > 0"),

@@ -24,15 +24,24 @@ def test_fields_of_the_config_arrive():
     assert task == tasks.Reconstruct(
         loss_name="bce", degrade=tasks.Degrade(noise_std=0.4)
     )
+    fields = config(task="variational", loss="elbo")
+    fields.variational.update(beta=2.0, binarize="fixed")
+    task = tasks.build(fields, (28, 28, 1), None)
+    assert task == tasks.Variational(beta=2.0, binarize="fixed")
 
 
 @pytest.mark.parametrize(
     "fields, classes, message",
     [
-        ({"task": "generate"}, 10, "task='generate': must be 'classify' or"),
+        (
+            {"task": "paint"},
+            10,
+            "task='paint': must be 'classify', 'reconstruct', 'generate'",
+        ),
         ({"loss": "bce"}, 10, "loss='bce': task 'classify' has 'cross_entropy'"),
         ({}, None, "task 'classify' needs labels"),
         ({"task": "reconstruct"}, 10, "loss='cross_entropy'.*bce, mse, l1"),
+        ({"task": "variational"}, 10, "loss='cross_entropy'.*'elbo' alone"),
     ],
 )
 def test_what_does_not_fit_is_refused(fields, classes, message):

@@ -33,6 +33,20 @@ def test_losses_against_numpy(batch, name, difference):
     assert "input_psnr" not in reported
 
 
+def test_checkerboard_is_looked_for_in_evaluation_if_asked(batch):
+    rows, columns = np.mgrid[:12, :12]
+    pattern = 0.5 + 0.1 * ((rows + columns) % 2)[..., None]
+    task = Reconstruct(checkerboard=2)
+
+    def network(x, key=None):
+        return 0 * x + pattern
+
+    _, reported = task.loss(network, batch, KEYS, training=False)
+    assert (reported["checkerboard"] > 0.99).all()
+    assert (reported["real_checkerboard"] < 0.5).all()
+    assert "checkerboard" not in task.loss(network, batch, KEYS)[1]
+
+
 def test_bce_takes_logits(batch):
     task = Reconstruct(loss_name="bce")
     logits = np.float32(1.5)

@@ -1,0 +1,52 @@
+"""How well does DCGAN make MNIST digits?
+
+mmagic's setting, protocol included: 64 x 64, 5000 steps of batch 128, Adam (0.5,
+0.999), learning rate 4e-4 for the generator and 1e-4 for the discriminator, 12.7 and
+11.0 million parameters. It wants a GPU:
+
+    jdeconv train --config configs/dcgan_mnist.py --workdir runs/dcgan_mnist
+    jdeconv evaluate --workdir runs/dcgan_mnist --split train --figure
+
+Published: sliced Wasserstein distance 11.32 (21.16, 4.40 and 8.41 at 64, 32 and 16 px),
+MS-SSIM 0.1395. Not run here yet.
+
+The argument "32" is the setting for a CPU, 32 x 32 and narrow:
+
+    jdeconv train --config configs/dcgan_mnist.py:32 --workdir runs/dcgan_mnist_32
+
+Expected: distance 7.1 from the 10,000 test images and MS-SSIM 0.163 after 5000 steps,
+25 minutes on 2 CPU cores with other work to do (configs/results/dcgan_mnist.json). As
+many training images are at 4.2 and 0.152 (`python -m benchmarks.real_distance
+configs/dcgan_mnist.py:32`). Data: TFDS "mnist".
+"""
+
+from jdeconv import train
+
+
+def get_config(arg: str | None = None):
+    """arg: None, or "32"."""
+    config = train.default_config()
+    config.task = "generate"
+    config.loss = "non_saturating"
+    config.model.name = "dcgan"
+    config.data.source = "tfds:mnist"
+    config.preprocess.range = (-1.0, 1.0)
+    config.batch_size = 128
+    config.optimizer.beta1 = 0.5
+    config.optimizer.learning_rate = 4e-4
+    config.generate.learning_rate_factor = 0.25
+    config.duration = "5000 steps"
+    config.ema_decay = 0.999
+    config.log_every = 50
+    config.checkpoint_every = "500 steps"
+    if arg is None:
+        config.preprocess.size = (64, 64)
+        config.model.width = 128
+        config.eval_every = "1000 steps"
+    elif arg == "32":
+        config.preprocess.size = (32, 32)
+        config.model.width = 32
+        config.eval_every = "1000 steps"
+    else:
+        raise ValueError(f"argument {arg!r}: must be 32")
+    return config.lock()

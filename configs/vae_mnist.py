@@ -1,0 +1,48 @@
+"""How likely are MNIST's digits to a small convolutional VAE?
+
+The setting of Burda et al. 2016: pixels are binary, drawn anew in every step with the
+grey level as probability, and the likelihood of the test images is estimated by 5000
+importance samples each. Two convolutions, two transposed ones, 40 latent variables.
+
+    jdeconv train    --config configs/vae_mnist.py --workdir runs/vae_mnist
+    jdeconv evaluate --workdir runs/vae_mnist --checkpoint latest --figure
+
+The 50 million images that the second command decodes take longer than the training on
+a CPU; `--samples 500` takes a tenth, and gives a larger (weaker) bound. `--split
+"test[:1000]"` is of the first thousand images.
+
+Published: -log p(x) 86.76 nats (Burda et al., table 1, VAE with one stochastic layer).
+Data: TFDS "mnist".
+
+Arguments: "fixed", one binarisation of each image, which is the same in every run;
+"batch_norm".
+"""
+
+from jdeconv import train
+
+
+def get_config(arg: str | None = None):
+    """arg: None, "fixed" or "batch_norm"."""
+    if arg not in (None, "fixed", "batch_norm"):
+        raise ValueError(f"argument {arg!r}: must be fixed or batch_norm")
+    config = train.default_config()
+    config.task = "variational"
+    config.loss = "elbo"
+    config.variational.binarize = "fixed" if arg == "fixed" else "dynamic"
+    config.model.name = "vae"
+    config.model.features = (32, 64)
+    config.model.decoder_features = (32, 16)
+    config.model.hidden = 256
+    config.model.decoder_hidden = 256
+    config.model.latent = 40
+    config.model.batch_norm = arg == "batch_norm"
+    config.data.source = "tfds:mnist"
+    config.batch_size = 128
+    config.eval_batch_size = 50  # and 20 samples at once, for the likelihood
+    config.duration = "40 epochs"
+    config.eval_every = "5 epochs"
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.warmup = "1 epochs"
+    config.optimizer.schedule = "cosine"
+    config.ema_decay = 0.999
+    return config.lock()

@@ -1,0 +1,49 @@
+"""Does a Wasserstein GAN with gradient penalty make MNIST digits as well?
+
+Gulrajani et al. 2017, algorithm 1: five turns of the critic a step, Adam (0, 0.9) with
+learning rate 1e-4, penalty 10; the critic has layer norms. A step's batch of 320 is
+shared out among the critic's turns. 32 x 32, to be set beside `dcgan_mnist.py:32`:
+
+    jdeconv train --config configs/wgan_gp_mnist.py --workdir runs/wgan_gp_mnist
+
+The argument "hinge" has the hinge loss in its place, with one turn each.
+
+Not measured yet; the distance between real images is that of `dcgan_mnist.py:32`.
+Data: TFDS "mnist".
+"""
+
+from jdeconv import train
+
+
+def get_config(arg: str | None = None):
+    """arg: None, or "hinge"."""
+    config = train.default_config()
+    config.task = "generate"
+    config.loss = "wasserstein"
+    config.model.name = "dcgan"
+    config.model.width = 32
+    config.model.norm = "layer"
+    config.data.source = "tfds:mnist"
+    config.preprocess.size = (32, 32)
+    config.preprocess.range = (-1.0, 1.0)
+    config.generate.discriminator_steps = 5
+    config.batch_size = 320
+    config.eval_batch_size = 128
+    config.optimizer.learning_rate = 1e-4
+    config.optimizer.beta1 = 0.0
+    config.optimizer.beta2 = 0.9
+    config.duration = "10000 steps"
+    config.ema_decay = 0.999
+    config.log_every = 50
+    config.eval_every = "2000 steps"
+    config.checkpoint_every = "500 steps"
+    if arg == "hinge":
+        config.loss = "hinge"
+        config.generate.discriminator_steps = 1
+        config.batch_size = 64
+        config.optimizer.learning_rate = 2e-4
+        config.optimizer.beta1 = 0.5
+        config.optimizer.beta2 = 0.999
+    elif arg is not None:
+        raise ValueError(f"argument {arg!r}: must be hinge")
+    return config.lock()

@@ -1,0 +1,160 @@
+"""Plug-and-play and its denoisers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jdeconv.restore import (
+    Blur,
+    denoisers,
+    noise,
+    plug_and_play,
+    psf,
+    total_variation,
+    wiener,
+)
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    data = pytest.importorskip("skimage.data", reason="the photograph is its")
+    return jnp.asarray(data.camera()[60:188, 60:188], jnp.float32) / 255
+
+
+def decibels(x, truth):
+    return float(-10 * jnp.log10(jnp.mean((x - truth)[8:-8, 8:-8] ** 2)))
+
+
+def numpy_dct(x, std, n, threshold):
+    """Block by block, as it is described."""
+    from scipy.fft import dctn, idctn
+
+    def blocks():
+        for corner in np.ndindex(x.shape):
+            index = np.ix_(*[(np.arange(n) + c) % m for c, m in zip(corner, x.shape)])
+            yield index
+
+    def run(shrink):
+        total, weight = np.zeros(x.shape), np.zeros(x.shape)
+        for index in blocks():
+            block, w = shrink(index)
+            total[index] += w * idctn(block, norm="ortho")
+            weight[index] += w
+        return total / weight
+
+    mean = (0,) * x.ndim
+
+    def hard(index):
+        c = dctn(x[index], norm="ortho")
+        kept = abs(c) > threshold * std
+        kept[mean] = True
+        return c * kept, 1 / kept.sum()
+
+    pilot = run(hard)
+
+    def soft(index):
+        p = dctn(pilot[index], norm="ortho") ** 2
+        share = p / (p + std**2)
+        share[mean] = 1
+        return share * dctn(x[index], norm="ortho"), 1 / (share**2).sum()
+
+    return run(soft)
+
+
+@pytest.mark.parametrize("shape, block", [((40,), 16), ((17, 14), 8), ((6, 7, 5), 4)])
+def test_dct_equals_a_loop_over_blocks(shape, block):
+    with jax.enable_x64(True):
+        x = np.random.default_rng(0).normal(size=shape)
+        ours = denoisers.dct(jnp.asarray(x), 0.4, num_axes=len(shape))
+        np.testing.assert_allclose(ours, numpy_dct(x, 0.4, block, 2.7), atol=1e-9)
+
+
+def test_denoisers_take_batches_and_levels(photograph):
+    images = jnp.stack([photograph[:32, :32], photograph[32:64, :32]])
+    levels = jnp.array([0.05, 0.2]).reshape(2, 1, 1)
+    for denoiser in (denoisers.dct, denoisers.total_variation):
+        both = denoiser(images, levels)
+        one = denoiser(images[1], levels[1, 0, 0])
+        np.testing.assert_allclose(both[1], one, atol=1e-5)
+
+
+def test_denoisers_denoise(photograph):
+    noisy = noise.gaussian(jax.random.key(0), photograph, 25 / 255)
+    plain, tv, dct = (
+        decibels(x, photograph)
+        for x in (
+            noisy,
+            denoisers.total_variation(noisy, 25 / 255),
+            denoisers.dct(noisy, 25 / 255),
+        )
+    )
+    assert plain + 6 < tv < dct
+
+
+def test_beats_wiener_and_total_variation(photograph):
+    kernel, std = psf.motion(9.0, 30.0), 0.03
+    blur = Blur(kernel, photograph.shape, "valid")
+    y = noise.gaussian(jax.random.key(0), blur(photograph), std)
+    starts = zip(kernel.shape, blur.center, y.shape)
+    truth = photograph[tuple(slice(k - 1 - c, k - 1 - c + n) for k, c, n in starts)]
+    found = [
+        decibels(x, truth)
+        for x in (
+            y,
+            wiener(y, kernel, noise_std=std),
+            total_variation(y, kernel, noise_std=std).image,
+            plug_and_play(y, kernel, noise_std=std).image,
+        )
+    ]
+    assert found == sorted(found)
+
+
+def test_any_denoiser_will_do(photograph):
+    y = photograph[:40, :40]
+
+    def mean_of_neighbours(x, std):
+        assert std.shape == (1, 1)
+        return (jnp.roll(x, 1, -1) + x + jnp.roll(x, -1, -1)) / 3
+
+    kernel = psf.gaussian(1.0)
+    solution = plug_and_play(y, kernel, denoiser=mean_of_neighbours, num_iters=3)
+    assert solution.image.shape == y.shape and solution.history.shape == (3,)
+
+
+def test_gradients(photograph):
+    y = photograph[:24, :24].astype(float)
+    with jax.enable_x64(True):
+        y = jnp.asarray(np.asarray(y), jnp.float64)
+        direction = jnp.asarray(np.random.default_rng(0).normal(size=y.shape))
+
+        def loss(t):
+            solution = plug_and_play(
+                y + t * direction,
+                psf.gaussian(1.0 + t, (5, 5)),
+                noise_std=0.05,
+                num_iters=2,
+                denoiser=lambda x, std: x / (1 + std),
+            )
+            return jnp.sum(solution.image**2)
+
+        step = 1e-5
+        slope = (loss(step) - loss(-step)) / (2 * step)
+        np.testing.assert_allclose(jax.grad(loss)(0.0), slope, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"num_iters": 0}, "num_iters=0: must be >= 1"),
+        ({"prior_weight": 0.0}, "prior_weight=0.0: must be > 0"),
+    ],
+)
+def test_bad_input(change, message):
+    with pytest.raises(ValueError, match=message):
+        plug_and_play(jnp.ones((8, 8)), jnp.ones((3, 3)), **change)
+
+
+def test_denoisers_name_what_they_cannot_do():
+    with pytest.raises(ValueError, match=r"x of shape \(7, 9\) and num_axes=2"):
+        denoisers.dct(jnp.ones((7, 9)), 0.1)

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from jdeconv import figures
+
+
+@pytest.mark.parametrize("gap", [0, 1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grid_has_every_image_in_its_place(rng, gap, channels):
+    images = rng.integers(0, 256, (2, 3, 5, 4, channels), dtype=np.uint8)
+    sheet = figures.grid(images, gap=gap)
+    assert sheet.dtype == np.uint8
+    assert sheet.shape == (2 * 5 + gap, 3 * 4 + 2 * gap, 3)
+    seen = np.zeros(sheet.shape, bool)
+    for r in range(2):
+        for c in range(3):
+            y, x = r * (5 + gap), c * (4 + gap)
+            np.testing.assert_array_equal(
+                sheet[y : y + 5, x : x + 4], np.broadcast_to(images[r, c], (5, 4, 3))
+            )
+            seen[y : y + 5, x : x + 4] = True
+    assert (sheet[~seen] == 255).all()
+
+
+def test_grid_of_floats_is_clipped():
+    sheet = figures.grid(np.array([-1.0, 0.5, 2.0]).reshape(1, 3, 1, 1, 1), gap=0)
+    assert sheet[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 4, 1), (0, 3, 5, 4, 1), (1, 1, 5, 4, 2)])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match="shape"):
+        figures.grid(np.zeros(shape))

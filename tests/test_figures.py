@@ -31,3 +31,30 @@ def test_grid_of_floats_is_clipped():
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="shape"):
         figures.grid(np.zeros(shape))
+
+
+def test_overlay_colours_areas_and_leaves_the_background():
+    image = np.full((4, 6, 1), 100, np.uint8)
+    labels = np.zeros((4, 6), int)
+    labels[1:, 3:] = 1
+    labels[0, 0] = 255
+    drawn = figures.overlay(image, labels, ignore=255)
+    assert (drawn[labels == 0][2:] == 100).all()
+    color = np.array(figures.label_color(1))
+    np.testing.assert_array_equal(drawn[1, 3], color)  # the outline
+    np.testing.assert_allclose(drawn[3, 5], 55 + 0.45 * color, atol=1)
+    assert drawn[0, 0].max() < 80
+    with pytest.raises(ValueError, match=r"\(4, 5\): must be \(4, 6\)"):
+        figures.overlay(image, labels[:, :5])
+
+
+def test_colours_of_classes_differ():
+    colors = [figures.label_color(k) for k in range(1, 34)]
+    assert len(set(colors)) == 33
+
+
+def test_segmentation_has_a_row_per_picture():
+    image = np.zeros((3, 160, 170, 3), np.float32)
+    truth = np.ones((3, 160, 170), np.uint8)
+    sheet = figures.segmentation(image, truth, 0 * truth)
+    assert sheet.shape == (8 + 23 + 3 * 168, 8 + 3 * 178, 3)

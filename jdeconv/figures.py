@@ -126,8 +126,10 @@ def overlay(
             f"labels has shape {labels.shape}: must be {base.shape[:2]}, the image's"
         )
     edge = np.zeros(labels.shape, bool)
-    edge[1:] |= labels[1:] != labels[:-1]
-    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    for edges, side in ((edge, labels), (edge.T, labels.T)):
+        change = side[1:] != side[:-1]
+        edges[1:] |= change
+        edges[:-1] |= change
     drawn = base.copy()
     for label in np.unique(labels):
         if label == 0:

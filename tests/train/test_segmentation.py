@@ -185,6 +185,12 @@ def test_cityscapes_train_on_twenty_images_with_the_set_s_features(tmp_path):
     source = data.load_source(config.data, "train")
     seen = np.unique([source[i]["mask"] for i in range(10)])
     assert source.num_classes == 19 and 255 in seen and set(seen) <= {*range(19), 255}
+    with pytest.raises(ValueError, match="image_id.*but none called disparity_map"):
+        data.load_source({**config.data, "mask": "disparity_map"}, "train")
+    with pytest.raises(ValueError, match="image_left' of .* has several channels"):
+        data.load_source({**config.data, "mask": "image_left"}, "train")
+    with pytest.raises(ValueError, match=r"a mask of .* holds 3, 4, which"):
+        _ = data.load_source({**config.data, "mask_ignore": (0,)}, "train")[0]
     result = train.train_and_evaluate(config, tmp_path / "run")
     assert np.isfinite(result["test/mean_iou"]) and "test/iou_road" in result
 

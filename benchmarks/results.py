@@ -39,6 +39,9 @@ ROWS = {
     ),
     "tutorial_regress": ("psnr", "PSNR, dB", 1, ""),
     "deblur_photos": ("psnr", "PSNR, dB", 1, ""),
+    "nuclei_unet": ("iou_nucleus", "IoU of all pixels, %", 100, ""),
+    "nuclei_deconvnet": ("iou_nucleus", "IoU of all pixels, %", 100, ""),
+    "membranes_unet": ("dice_membrane", "Dice of all pixels, %", 100, ""),
     "dcgan_mnist": ("swd", "distance of patches x 1000", 1, ""),
 }
 

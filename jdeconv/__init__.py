@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _PARTS = (
     *("checkerboard", "cli", "data", "figures", "generative_metrics", "metrics"),
-    *("models", "nn", "ops", "restore", "tasks", "train"),
+    *("models", "nn", "ops", "restore", "segmentation_metrics", "tasks", "train"),
 )
 
 

@@ -1,5 +1,6 @@
 """Pictures: image panels (by Pillow alone) and plots (by matplotlib)."""
 
+import colorsys
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,12 @@ import numpy as np
 _MARGIN = 8  # pixels around panels
 _TEXT = 15  # height of titles, pixels
 _INK, _PAPER = (32, 32, 32), (255, 255, 255)
+
+# Of classes 1, 2, ...: told apart by most people, on photographs too.
+_COLORS = (
+    *((230, 25, 75), (60, 180, 75), (67, 99, 216), (255, 225, 25)),
+    *((245, 130, 49), (66, 212, 244), (240, 50, 230), (70, 153, 144)),
+)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
@@ -77,6 +84,89 @@ def panels(
             at = (_MARGIN + c * step_x, top + r * step_y)
             sheet.paste(Image.fromarray(enlarged), at)
     return np.asarray(sheet)
+
+
+def label_color(label: int) -> tuple[int, int, int]:
+    """The colour of a class, RGB: bright, and unlike those of its neighbours.
+
+    >>> label_color(1)
+    (230, 25, 75)
+    """
+    if 1 <= label <= len(_COLORS):
+        return _COLORS[label - 1]
+    # Hues a golden section apart are never close for long.
+    hue = label * 0.618034 % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.9)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def overlay(
+    image: np.ndarray, labels: np.ndarray, *, ignore: int | None = None
+) -> np.ndarray:
+    """A picture with the classes of its pixels in colour over it.
+
+    Class 0 leaves the picture as it is; what is ignored is dark grey. The outline of
+    each area is opaque.
+
+    Args:
+      image: `[H, W, 1 or 3]`, floats in 0 .. 1 or integers.
+      labels: integers `[H, W]`.
+      ignore: the label of pixels that do not count.
+
+    Returns:
+      uint8 `[H, W, 3]`.
+
+    Raises:
+      ValueError: shapes that do not fit.
+    """
+    base = to_uint8(image).astype(np.float64)
+    labels = np.asarray(labels)
+    if labels.shape != base.shape[:2]:
+        raise ValueError(
+            f"labels has shape {labels.shape}: must be {base.shape[:2]}, the image's"
+        )
+    edge = np.zeros(labels.shape, bool)
+    for edges, side in ((edge, labels), (edge.T, labels.T)):
+        change = side[1:] != side[:-1]
+        edges[1:] |= change
+        edges[:-1] |= change
+    drawn = base.copy()
+    for label in np.unique(labels):
+        if label == 0:
+            continue
+        area = labels == label
+        color = _INK if label == ignore else label_color(int(label))
+        drawn[area] = 0.55 * base[area] + 0.45 * np.array(color)
+        drawn[area & edge] = color
+    return np.round(drawn).astype(np.uint8)
+
+
+def segmentation(
+    image: np.ndarray,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    ignore: int | None = None,
+) -> np.ndarray:
+    """A row per picture: the picture | the truth over it | the prediction over it.
+
+    Args:
+      image: `[B, H, W, 1 or 3]`, floats in 0 .. 1 or integers.
+      truth, prediction: integers `[B, H, W]`, the class of each pixel.
+      ignore: the label of pixels that do not count.
+
+    Returns:
+      uint8 `[H, W, 3]`.
+
+    >>> image, label = np.zeros((2, 160, 160, 1)), np.ones((2, 160, 160), int)
+    >>> segmentation(image, label, label).shape
+    (367, 512, 3)
+    """
+    rows = [
+        [x, overlay(x, t, ignore=ignore), overlay(x, p)]
+        for x, t, p in zip(image, truth, prediction)
+    ]
+    return panels(rows, ["image", "truth", "prediction"])
 
 
 def grid(images: np.ndarray, *, gap: int = 1) -> np.ndarray:

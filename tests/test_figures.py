@@ -64,3 +64,33 @@ def test_convergence_draws_the_mean_of_a_batch(tmp_path):
     assert axis.get_yscale() == "log"
     figures.save_plot(figure, tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 1000
+
+
+def test_overlay_colours_areas_and_leaves_the_background():
+    image = np.full((4, 6, 1), 100, np.uint8)
+    labels = np.zeros((4, 6), int)
+    labels[:3, 2:5] = 1
+    labels[0, 0] = 255
+    drawn = figures.overlay(image, labels, ignore=255)
+    assert (drawn[labels == 0] == 100).all()
+    color = np.array(figures.label_color(1))
+    outline = [(0, 2), (1, 2), (2, 2), (2, 3), (2, 4), (1, 4), (0, 4)]
+    for place in outline:
+        np.testing.assert_array_equal(drawn[place], color)
+    for place in [(0, 3), (1, 3)]:
+        np.testing.assert_allclose(drawn[place], 55 + 0.45 * color, atol=1)
+    assert drawn[0, 0].max() < 80
+    with pytest.raises(ValueError, match=r"\(4, 5\): must be \(4, 6\)"):
+        figures.overlay(image, labels[:, :5])
+
+
+def test_colours_of_classes_differ():
+    colors = [figures.label_color(k) for k in range(1, 34)]
+    assert len(set(colors)) == 33
+
+
+def test_segmentation_has_a_row_per_picture():
+    image = np.zeros((3, 160, 170, 3), np.float32)
+    truth = np.ones((3, 160, 170), np.uint8)
+    sheet = figures.segmentation(image, truth, 0 * truth)
+    assert sheet.shape == (8 + 23 + 3 * 168, 8 + 3 * 178, 3)

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "data": {"ops", "restore"},
     "metrics": {"ops"},
     "generative_metrics": set(),
+    "segmentation_metrics": {"metrics"},
     "checkerboard": {"nn", "ops"},
     "figures": {"ops"},
     "tasks": {
@@ -30,6 +31,7 @@ MAY_IMPORT = {
         "data",
         "metrics",
         "generative_metrics",
+        "segmentation_metrics",
         "checkerboard",
         "figures",
         "ops",

@@ -28,7 +28,10 @@ def process_images(
 
     An image network gives an image of the original size and type. A network for one
     channel is applied to each channel of an RGB image. A classifier takes the luma of
-    an RGB image and gives a JSON file of class probabilities.
+    an RGB image and gives a JSON file of class probabilities. A network that segments
+    (one for grey images: the luma) gives NAME.png, a mask of the image's size with the
+    numbers of the masks that it was trained on, and in the figure the classes in colour
+    over the image.
 
     Args:
       images: files and folders.
@@ -37,7 +40,8 @@ def process_images(
       checkpoint: "best" or "latest".
       size: the size the network sees. "network": the one it was trained on; "image":
         that of the file; (height, width); "auto": "image" for image networks trained
-        on patches cut from larger images, else "network".
+        on patches cut from larger images, and for those that segment unless they were
+        trained on resized images; else "network".
       progress: whether to show a progress bar for more than one file.
 
     Returns:
@@ -67,10 +71,8 @@ def process_images(
         try:
             image = data.read_image(file)
             target = targets[file]
-            if run.task.output == "logits":
-                written.append(_classify(run, apply, image, shape, target))
-            else:
-                written.append(_restore(run, apply, image, shape, target))
+            write = _WRITERS[run.task.output]
+            written.append(write(run, apply, image, shape, target))
         except (ValueError, OSError) as error:
             failed[file] = str(error)
     return written, failed
@@ -79,8 +81,10 @@ def process_images(
 def _network_size(run, size: str | tuple[int, int]) -> tuple[int, int] | None:
     """The size to resize to, or None for that of each image."""
     if size == "auto":
-        cut = run.config.data.get("patch_size") or run.config.data.source == "photos"
-        size = "image" if cut and run.task.output == "image" else "network"
+        data = run.config.data
+        cut = data.get("patch_size") or data.source == "photos"
+        as_it_is = {"image": cut, "labels": not data.get("resize"), "logits": False}
+        size = "image" if as_it_is[run.task.output] else "network"
     if size == "image":
         return None
     if size == "network":
@@ -138,6 +142,24 @@ def _restore(run, apply, image, shape, target: pathlib.Path) -> pathlib.Path:
     data.write_image(target, result)
     _write_figure(target, figures.panels([image, result], ["original", "result"]))
     return target
+
+
+def _segment(run, apply, image, shape, target: pathlib.Path) -> pathlib.Path:
+    from jdeconv import data, figures
+
+    seen = data.images.to_channels(image, run.image_shape[-1])
+    labels = np.asarray(apply(seen[None], shape)[0])
+    code = data.mask_code(run.config.data)
+    assert code is not None  # a run that segments has learned from masks
+    target = target.with_suffix(".png")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    data.write_image(target, code.decode(labels))
+    shown = [image, figures.overlay(image, labels)]
+    _write_figure(target, figures.panels(shown, ["original", "classes"]))
+    return target
+
+
+_WRITERS = {"logits": _classify, "image": _restore, "labels": _segment}
 
 
 def _size(text: str) -> str | tuple[int, int]:

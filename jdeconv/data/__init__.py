@@ -7,9 +7,11 @@ from jdeconv.data.loader import Loader
 from jdeconv.data.sources import (
     ArraySource,
     CroppedSource,
+    MaskCode,
     Source,
     default_config,
     load_source,
+    mask_code,
 )
 from jdeconv.data.transforms import Preprocess, PreprocessInfo
 
@@ -18,6 +20,7 @@ __all__ = [
     "CroppedSource",
     "Degrade",
     "Loader",
+    "MaskCode",
     "Preprocess",
     "PreprocessInfo",
     "Source",
@@ -27,6 +30,7 @@ __all__ = [
     "gaussian_noise",
     "images",
     "load_source",
+    "mask_code",
     "read_image",
     "write_image",
 ]

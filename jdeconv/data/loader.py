@@ -107,7 +107,8 @@ class Loader:
         """This process's rows of batch n, a pure function of (source, seed, n).
 
         Returns:
-          "image" `[B / P, H, W, C]` as stored, and "label" int32 `[B / P]`.
+          "image" `[B / P, H, W, C]` as stored; "label" int32 `[B / P]`, or "mask" uint8
+          `[B / P, H, W]`, where the source has them.
         """
         if n < 0:
             raise ValueError(f"n={n}: must be >= 0")
@@ -196,7 +197,7 @@ class Loader:
 
 
 def decode_all(source: Source) -> Batch:
-    """Every record of a source, stacked: "image" `[N, H, W, C]`, "label" `[N]`.
+    """Every record of a source, stacked: "image" `[N, H, W, C]` and so on.
 
     A progress bar shows when it takes more than a second.
 

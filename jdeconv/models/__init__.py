@@ -1,10 +1,11 @@
 """Networks, one architecture per file, and `build`, which makes one from a config.
 
 Every class takes `(image_shape, *, num_classes=None, ..., dtype=None, rngs)` and every
-network takes images `[batch, H, W, C]`: it returns logits `[batch, num_classes]`, or an
-image of exactly the size it received. `output` says which: "logits" or "image". What is
-random in training comes from `key=`, one PRNG key per example. `DCGAN` is two networks
-in one: it takes latent vectors and makes images.
+network takes images `[batch, H, W, C]`: it returns logits `[batch, num_classes]`, an
+image of exactly the size it received, or logits for each pixel of it, `[batch, H, W,
+num_classes]`. `output` says which: "logits", "image" or "labels". What is random in
+training comes from `key=`, one PRNG key per example. `DCGAN` is two networks in one: it
+takes latent vectors and makes images.
 """
 
 import inspect
@@ -19,17 +20,23 @@ from jdeconv.models.cnn import CNN
 from jdeconv.models.dcgan import DCGAN
 from jdeconv.models.decoder import Decoder
 from jdeconv.models.encoder import Encoder
+from jdeconv.models.fcn import FCN
+from jdeconv.models.segnet import SegNet
 from jdeconv.models.tutorial import ConvDeconvNet
+from jdeconv.models.unet import UNet
 from jdeconv.models.vae import VAE
 
 __all__ = [
     "CNN",
     "DCGAN",
+    "FCN",
     "VAE",
     "Autoencoder",
     "ConvDeconvNet",
     "Decoder",
     "Encoder",
+    "SegNet",
+    "UNet",
     "build",
     "options",
 ]
@@ -39,6 +46,9 @@ _BY_NAME: dict[str, Any] = {
     "cnn": CNN,
     "conv_deconv": ConvDeconvNet,
     "dcgan": DCGAN,
+    "fcn": FCN,
+    "segnet": SegNet,
+    "unet": UNet,
     "vae": VAE,
 }
 

@@ -7,12 +7,14 @@ from jdeconv.tasks.base import Task
 from jdeconv.tasks.classify import Classify
 from jdeconv.tasks.generate import Generate
 from jdeconv.tasks.reconstruct import Reconstruct
+from jdeconv.tasks.segment import Segment
 from jdeconv.tasks.variational import Variational
 
 __all__ = [
     "Classify",
     "Generate",
     "Reconstruct",
+    "Segment",
     "Task",
     "Variational",
     "build",
@@ -36,14 +38,30 @@ def build(
         raise ValueError(f"image_shape={image_shape}: must be (H, W, C)")
     preprocess = Preprocess(**config.preprocess)
     augment = config.data.augment
+    if config.task == "segment":
+        if not num_classes or config.data.get("mask") is None:
+            raise ValueError(
+                f"task 'segment' needs masks, and {config.data.source!r} has none: "
+                "data.mask names them"
+            )
+        names = config.data.get("mask_names")
+        return Segment(
+            preprocess,
+            augment,
+            num_classes,
+            config.loss,
+            None if names is None else tuple(names),
+            config.segment.crop,
+        )
     if config.task == "classify":
         if config.loss != "cross_entropy":
             raise ValueError(
                 f"loss={config.loss!r}: task 'classify' has 'cross_entropy' alone"
             )
-        if not num_classes:
+        if not num_classes or config.data.get("mask") is not None:
             raise ValueError(
-                f"task 'classify' needs labels, and {config.data.source!r} has none"
+                f"task 'classify' needs labels, and {config.data.source!r} has "
+                f"{'masks' if num_classes else 'none'}"
             )
         return Classify(preprocess, augment, num_classes, config.label_smoothing)
     if config.task == "reconstruct":
@@ -80,6 +98,6 @@ def build(
         options = config.variational
         return Variational(preprocess, augment, options.beta, options.binarize)
     raise ValueError(
-        f"task={config.task!r}: must be 'classify', 'reconstruct', 'generate' "
-        "or 'variational'"
+        f"task={config.task!r}: must be 'classify', 'reconstruct', 'generate', "
+        "'segment' or 'variational'"
     )

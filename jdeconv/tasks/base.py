@@ -23,8 +23,9 @@ class Task(abc.ABC):
 
     Attributes:
       preprocess: from stored pixels to the network's input.
-      augment: how training images are varied, "none", "shift" or "shift_flip".
-      output: what `predict` gives: "logits" stands for probabilities of classes.
+      augment: how training images are varied, see `jdeconv.data.augment`.
+      output: what `predict` gives: "logits" stands for probabilities of classes,
+        "labels" for those of each pixel.
       criterion: the metric by which the best checkpoint is chosen.
       better: "higher" or "lower".
       collected: what `loss` reports in evaluation for `measure`: arrays `[B, ...]`.
@@ -33,7 +34,7 @@ class Task(abc.ABC):
     preprocess: Preprocess = dataclasses.field(default_factory=Preprocess)
     augment: str = "none"
 
-    output: ClassVar[Literal["logits", "image"]] = "image"
+    output: ClassVar[Literal["logits", "image", "labels"]] = "image"
     criterion: ClassVar[str] = "loss"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
     collected: ClassVar[tuple[str, ...]] = ()

@@ -26,7 +26,7 @@ class Classify(Task):
     num_classes: int = 10
     label_smoothing: float = 0.0
 
-    output: ClassVar[Literal["logits", "image"]] = "logits"
+    output: ClassVar[Literal["logits", "image", "labels"]] = "logits"
     criterion: ClassVar[str] = "accuracy"
     better: ClassVar[Literal["higher", "lower"]] = "higher"
 

@@ -18,18 +18,20 @@ def default_config() -> ml_collections.ConfigDict:
     """The fields that every config has; only `model` takes new ones.
 
     - seed: of initial parameters, order of the data and all else that is random.
-    - task: "classify", "reconstruct", "generate" or "variational".
+    - task: "classify", "reconstruct", "generate", "segment" or "variational".
     - loss: "cross_entropy"; "bce", "mse" or "l1"; "non_saturating", "wasserstein" or
-      "hinge"; "elbo".
+      "hinge"; "cross_entropy", "dice" or "cross_entropy_dice"; "elbo".
     - label_smoothing: of classify.
     - model: `name`, and options of that network (see `jdeconv.models`).
-    - data: see `jdeconv.data.default_config`; and `augment`, "none", "shift" or
-      "shift_flip".
+    - data: see `jdeconv.data.default_config`; and `augment`, "none", "shift", "flip",
+      "shift_flip" or "dihedral".
     - preprocess: the fields of `jdeconv.data.Preprocess`.
     - degrade: the fields of `jdeconv.data.Degrade`, for reconstruct.
     - generate: of that task: `discriminator_steps` per step, which share the batch;
       `learning_rate_factor`, the discriminator's learning rate over the generator's;
       `gradient_penalty`, of "wasserstein".
+    - segment: of that task: `crop`, height and width of windows cut at random from the
+      training images, an int or a pair; None: whole images.
     - checkerboard: stride of the pattern that evaluation looks for in images made, see
       `jdeconv.checkerboard`; 0: none (for generate: 2).
     - variational: of that task: `beta`, the weight of the KL; `binarize`, "none",
@@ -72,6 +74,7 @@ def default_config() -> ml_collections.ConfigDict:
                 "learning_rate_factor": 1.0,
                 "gradient_penalty": 10.0,
             },
+            "segment": {"crop": config_dict.placeholder(object)},
             "checkerboard": 0,
             "variational": {"beta": 1.0, "binarize": "none", "num_samples": 5000},
             "optimizer": optim.default_config(),

@@ -15,7 +15,7 @@ from jax import Array
 from jdeconv import data
 from jdeconv.data import Loader
 from jdeconv.metrics import Average
-from jdeconv.tasks import Task, Variational
+from jdeconv.tasks import Segment, Task, Variational
 from jdeconv.train import checkpoint, records, setup
 from jdeconv.train.likelihood import negative_log_likelihood
 from jdeconv.train.parallel import Parallel, make_parallel
@@ -110,7 +110,7 @@ class TrainedRun:
       task: what it has learned.
       step: of the checkpoint.
       image_shape: (H, W, C) of the images the network was trained on.
-      class_names: of a classifier, else ().
+      class_names: of what it tells apart, if it does, else ().
     """
 
     model: nnx.Module
@@ -121,20 +121,23 @@ class TrainedRun:
     class_names: tuple[str, ...]
 
     def apply(self, images: Array, size: tuple[int, int] | None = None) -> Array:
-        """inverse(network(preprocess(images))), or the probabilities of the classes.
+        """inverse(network(preprocess(images))), or what it says of their classes.
 
         Args:
           images: `[B, H, W, C]`, uint8, uint16 or floating.
           size: (height, width) that the network sees; None: that of the images.
 
         Returns:
-          Images of the shape and type of `images`, or probabilities `[B, K]`.
+          Images of the shape and type of `images`; or the probabilities of the classes,
+          `[B, K]`; or the class of each pixel, uint8 `[B, H, W]`.
         """
         preprocess = dataclasses.replace(self.task.preprocess, size=size)
         x, info = preprocess.forward(images)
         result = self.task.predict(self.model, x)
         if self.task.output == "logits":
             return result
+        if isinstance(self.task, Segment):
+            return self.task.labels(result, info.size)
         return preprocess.inverse(result, info)
 
 

@@ -11,6 +11,8 @@ from jdeconv.data.sources.base import ArraySource, Source
 from jdeconv.data.sources.crops import Crop, CroppedSource
 from jdeconv.data.sources.embedded import Photos, open_digits
 from jdeconv.data.sources.folders import Folder
+from jdeconv.data.sources.masks import MaskCode, MaskedFolder
+from jdeconv.data.sources.resized import ResizedSource
 from jdeconv.data.sources.tfds import TfdsSource, open_tfds
 
 __all__ = [
@@ -18,11 +20,15 @@ __all__ = [
     "Crop",
     "CroppedSource",
     "Folder",
+    "MaskCode",
+    "MaskedFolder",
     "Photos",
+    "ResizedSource",
     "Source",
     "TfdsSource",
     "default_config",
     "load_source",
+    "mask_code",
     "open_digits",
     "open_tfds",
 ]
@@ -43,6 +49,12 @@ def default_config() -> ml_collections.ConfigDict:
     - patch_stride: of the grid; None: patch_size.
     - patches_per_image: of "random".
     - channels: 1 or 3, to convert folders and photos to grey or RGB (photos: 1).
+    - resize: height and width that pictures are brought to before all else, an int or a
+      pair; None: as they are.
+    - image, mask: of a set with masks, the names of the TFDS features, or of the
+      sub-folders of a folder, that hold the images and the masks; mask=None: no masks.
+    - mask_values, mask_ignore, mask_names: what the numbers in the masks mean, see
+      `MaskCode`.
     """
     return ml_collections.ConfigDict(
         {
@@ -57,6 +69,12 @@ def default_config() -> ml_collections.ConfigDict:
             "patch_stride": config_dict.placeholder(object),
             "patches_per_image": 1,
             "channels": config_dict.placeholder(int),
+            "resize": config_dict.placeholder(object),
+            "image": "image",
+            "mask": config_dict.placeholder(str),
+            "mask_values": config_dict.placeholder(tuple),
+            "mask_ignore": config_dict.placeholder(object),
+            "mask_names": config_dict.placeholder(tuple),
         }
     )
 
@@ -93,9 +111,21 @@ def load_source(config: Mapping[str, Any], split: str, *, seed: int = 0) -> Sour
             f"data.channels={channels!r} converts images of folders and photos; those "
             f"of {field('source')} are taken as they are"
         )
-    pictures: TfdsSource | Folder | Photos
+    image, mask, code = field("image"), field("mask"), mask_code(config)
+    if mask is not None and kind not in ("tfds", "folder"):
+        raise ValueError(f"data.mask={mask!r}: {field('source')} has no masks")
+    pictures: TfdsSource | Folder | Photos | ResizedSource
     if kind == "tfds" and name:
-        pictures = open_tfds(name, split, data_dir)
+        pictures = open_tfds(name, split, data_dir, image=image, mask=mask, code=code)
+    elif kind == "folder" and name and code is not None:
+        pictures = MaskedFolder(
+            pathlib.Path(name).expanduser(),
+            split,
+            image=image,
+            mask=mask,
+            code=code,
+            channels=channels,
+        )
     elif kind == "folder" and name:
         pictures = Folder(
             pathlib.Path(name).expanduser(),
@@ -112,6 +142,9 @@ def load_source(config: Mapping[str, Any], split: str, *, seed: int = 0) -> Sour
             f"data.source={field('source')!r}: must be tfds:NAME, folder:PATH, digits "
             "or photos"
         )
+    resize = _pair("data.resize", field("resize"))
+    if resize is not None:
+        pictures = ResizedSource(pictures, resize)
     if size is None:
         if not isinstance(pictures, Photos):
             return pictures.one_size()
@@ -125,6 +158,24 @@ def load_source(config: Mapping[str, Any], split: str, *, seed: int = 0) -> Sour
         seed=seed,
         sizes=pictures.sizes(),
     )
+
+
+def mask_code(config: Mapping[str, Any]) -> MaskCode | None:
+    """What the numbers in the masks of `config.data` mean; None: it has no masks.
+
+    Raises:
+      ValueError: data.mask_values is missing, or a field is not legal.
+    """
+    if config.get("mask") is None:
+        return None
+    values = config.get("mask_values")
+    if values is None:
+        raise ValueError(
+            f"data.mask={config['mask']!r} needs data.mask_values: the stored value of "
+            "each class, such as (0, 255)"
+        )
+    ignore = config.get("mask_ignore")
+    return MaskCode(values, () if ignore is None else ignore, config.get("mask_names"))
 
 
 _DEFAULTS = default_config().to_dict()

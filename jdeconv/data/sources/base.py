@@ -14,14 +14,16 @@ class Source(abc.ABC):
     """A random-access data set of images of one size, perhaps with labels.
 
     `source[i]` is a dict of numpy arrays: "image", uint8, uint16 or floating
-    `[H, W, C]`, and for labelled sets "label", an int32 scalar.
+    `[H, W, C]`; for labelled sets "label", an int32 scalar; for sets with masks "mask",
+    uint8 `[H, W]`, the class of each pixel or `masks.IGNORE`.
 
     Attributes:
       name: what to call it.
       image_shape: (H, W, C) of every image.
       dtype: of the images.
-      num_classes: number of labels, or None for a set without.
+      num_classes: number of labels, or of classes of a pixel; None for a set without.
       class_names: their names, or None.
+      masked: whether there are masks.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Source(abc.ABC):
     dtype: np.dtype
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    masked: bool = False
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -43,8 +46,10 @@ class Source(abc.ABC):
     @property
     def element_bytes(self) -> int:
         """Memory of one decoded record, in bytes."""
+        height, width, channels = self.image_shape
         label = 0 if self.num_classes is None else 4
-        return int(np.prod(self.image_shape)) * self.dtype.itemsize + label
+        target = height * width if self.masked else label
+        return height * width * channels * self.dtype.itemsize + target
 
     def __repr__(self) -> str:
         text = f"{self.name}: {len(self)} images {self.dtype} {self.image_shape}"

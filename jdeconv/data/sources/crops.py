@@ -18,6 +18,7 @@ class Pictures(Protocol):
     class_names: tuple[str, ...] | None
     dtype: np.dtype
     channels: int
+    masked: bool
 
     def __len__(self) -> int: ...
 
@@ -67,6 +68,7 @@ class CroppedSource(Source):
         self.dtype = pictures.dtype
         self.num_classes = pictures.num_classes
         self.class_names = pictures.class_names
+        self.masked = pictures.masked
         self._pictures = pictures
         self._size = size
         self._crop = crop
@@ -109,11 +111,11 @@ class CroppedSource(Source):
         elif self._crop == "random":
             draw = np.random.default_rng((self._seed, picture, top))
             top, left = draw.integers((room[0] + 1, room[1] + 1))
-        # A copy, so that the picture need not stay in memory for its patch's sake.
-        return {
-            **record,
-            "image": image[top : top + height, left : left + width].copy(),
-        }
+        for name in ("image", "mask") if self.masked else ("image",):
+            # A copy: the picture need not stay in memory for its patch's sake.
+            patch = record[name][top : top + height, left : left + width].copy()
+            record = {**record, name: patch}
+        return record
 
     def _read_picture(self, picture: int) -> Record:
         # Neighbouring patches mostly come from one picture; decode it once.

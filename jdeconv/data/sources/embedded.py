@@ -103,6 +103,7 @@ class Photos:
 
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    masked: bool = False
 
     def __init__(self, split: str, channels: int = 1):
         name, start, stop = parse_split(split)

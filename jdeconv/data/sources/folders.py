@@ -2,6 +2,8 @@
 
 import hashlib
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +11,7 @@ from jdeconv.data import images
 from jdeconv.data.sources.base import Record, Source
 from jdeconv.data.sources.splits import parse_split, split_slice
 
-WHOLE = "all"
+WHOLE, SORTED = "all", "sorted"
 
 
 class Folder(Source):
@@ -21,13 +23,16 @@ class Folder(Source):
 
     Splits: "train" is the sub-folder `train`, and so on for any name; "all" is the
     folder itself. "all[:80%]" and "all[80%:]" are parts of it: for these the files
-    are put in an order that looks random but depends on their names alone.
+    are put in an order that looks random but depends on their names alone. "sorted"
+    keeps them in the order of their names (of their numbers, where all names are), so
+    "sorted[:80%]" is the first part: for slices of a stack, whose neighbours are alike.
 
     Args:
       path: the folder.
       split: as above.
       channels: 1 or 3: convert to grey or RGB; None: as stored, the same for all.
       class_split: the split whose sub-folders number the classes.
+      inside: the sub-folder of the split that holds the images; None: the split itself.
 
     Raises:
       FileNotFoundError: the folder or the split does not exist, or is empty.
@@ -42,6 +47,7 @@ class Folder(Source):
         *,
         channels: int | None = None,
         class_split: str | None = None,
+        inside: str | None = None,
     ):
         if channels not in (None, 1, 3):
             raise ValueError(f"data.channels={channels!r}: must be 1, 3 or None")
@@ -49,19 +55,23 @@ class Folder(Source):
             raise FileNotFoundError(f"there is no folder {path}")
         self.name = f"folder:{path}[{split}]"
         name, start, stop = parse_split(split)
-        root = _split_folder(path, name)
+        root = split_folder(path, name)
+        if inside is not None:
+            root = root / inside
+            if not root.is_dir():
+                raise FileNotFoundError(f"there is no folder {root} of images")
         files, classes = _labelled_files(root)
         if class_split is not None and classes is not None:
-            known = _class_folder_names(
-                _split_folder(path, parse_split(class_split)[0])
-            )
+            known = _class_folder_names(split_folder(path, parse_split(class_split)[0]))
             if not set(classes) <= set(known):
                 raise ValueError(
                     f"{root} has the classes {sorted(set(classes) - set(known))}, "
                     f"which the split {class_split!r} has not: it has {known}"
                 )
             classes = known
-        if start or stop:
+        if name == SORTED:
+            files.sort(key=_by_number(files))
+        elif start or stop:
             files.sort(key=lambda file: _scattered(file.relative_to(root)))
         files = files[split_slice(start, stop, len(files))]
         if not files:
@@ -122,8 +132,13 @@ class Folder(Source):
         return self
 
 
-def _split_folder(path: pathlib.Path, name: str) -> pathlib.Path:
-    if name == WHOLE:
+def split_folder(path: pathlib.Path, name: str) -> pathlib.Path:
+    """Where the images of a split lie.
+
+    Raises:
+      FileNotFoundError: there is no such folder.
+    """
+    if name in (WHOLE, SORTED):
         return path
     if not (path / name).is_dir():
         raise FileNotFoundError(
@@ -161,6 +176,12 @@ def _class_folder_names(root: pathlib.Path) -> list[str]:
         and not folder.name.startswith(".")
         and images.images_in(folder)
     )
+
+
+def _by_number(files: Sequence[pathlib.Path]) -> Callable[[pathlib.Path], Any]:
+    if all(file.stem.isdecimal() for file in files):
+        return lambda file: int(file.stem)
+    return lambda file: file
 
 
 def _scattered(file: pathlib.Path) -> bytes:

@@ -10,7 +10,7 @@ class Numbered:
     """Pictures whose pixels are (picture, row, column)."""
 
     name, num_classes, class_names = "numbered", None, None
-    dtype, channels = np.dtype(np.uint8), 3
+    dtype, channels, masked = np.dtype(np.uint8), 3, False
 
     def __init__(self, sizes):
         self.picture_sizes = sizes

@@ -92,6 +92,9 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
     config, environment, _ = runs[min(runs)]
     if config.get("init_from"):
         config["init_from"] = "runs/" + pathlib.Path(config["init_from"]).name
+    kind, _, place = config["data"]["source"].partition(":")
+    if kind == "folder":  # where a machine keeps it is of no use elsewhere
+        config["data"]["source"] = f"folder:data/{pathlib.Path(place).name}"
     init = f" --config.init_from={config['init_from']}" if config["init_from"] else ""
     names = [n for n in last[min(last)] if n.startswith("test/")]
     return {

@@ -6,6 +6,8 @@ import re
 import pytest
 
 from benchmarks import results
+from configs import nuclei_unet
+from jdeconv.train import records
 
 RECORDS = sorted(results.RESULTS.glob("*.json"))
 
@@ -29,3 +31,16 @@ def test_record_is_complete(path):
         assert record[field], field
     for metric in record["metrics"].values():
         assert metric["seeds"] and metric["sem"] >= 0
+
+
+def test_record_does_not_say_where_a_machine_keeps_its_folders(tmp_path):
+    config = nuclei_unet.get_config()
+    config.data.source = f"folder:{tmp_path}/dsb2018"
+    source = {"image_shape": [256, 256, 1], "num_classes": 2, "num_train": 267}
+    records.claim(tmp_path / "run", config, source)
+    last = {"step": 3000, "wall_time_s": 1.0, "test/loss": 0.5, "test/loss_sem": 0.1}
+    (tmp_path / "run" / "metrics.jsonl").write_text(json.dumps(last) + "\n")
+    record = results.record("nuclei_unet", [tmp_path / "run"])
+    assert record["config"]["data"]["source"] == "folder:data/dsb2018"
+    assert record["metrics"]["loss"]["mean"] == 0.5
+    assert str(tmp_path) not in json.dumps(record)

@@ -5,6 +5,7 @@ the result is written beside a figure that shows original and result.
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import sys
@@ -26,12 +27,14 @@ def process_images(
 ) -> tuple[list[pathlib.Path], dict[pathlib.Path, str]]:
     """Applies preprocess -> trained network -> exact inverse of the preprocess.
 
-    An image network gives an image of the original size and type. A network for one
-    channel is applied to each channel of an RGB image. A classifier takes the luma of
-    an RGB image and gives a JSON file of class probabilities. A network that segments
-    (one for grey images: the luma) gives NAME.png, a mask of the image's size with the
-    numbers of the masks that it was trained on, and in the figure the classes in colour
-    over the image.
+    An image network gives an image of the original size and type, one for
+    super-resolution a larger one. A network for one channel is applied to each channel
+    of an RGB image; for super-resolution to its luma, and chroma is interpolated. A
+    classifier takes the luma of an RGB image and gives a JSON file of class
+    probabilities. A network that segments (one for grey images: the luma) gives
+    NAME.png, a mask of the image's size with the numbers of the masks that it was
+    trained on, and in the figure the classes in colour over the image.
+
 
     Args:
       images: files and folders.
@@ -130,7 +133,9 @@ def _restore(run, apply, image, shape, target: pathlib.Path) -> pathlib.Path:
     from jdeconv import data, figures
 
     channels = run.image_shape[-1]
-    if channels == 1:  # each channel is an image to the network
+    if channels == 1 and image.shape[-1] == 3 and hasattr(run.task, "scale"):
+        result = _enlarge_colors(run, apply, image, shape)
+    elif channels == 1:  # each channel is an image to the network
         seen = np.moveaxis(image, -1, 0)[..., None]
         result = np.moveaxis(np.asarray(apply(seen, shape))[..., 0], 0, -1)
     else:
@@ -160,6 +165,20 @@ def _segment(run, apply, image, shape, target: pathlib.Path) -> pathlib.Path:
 
 
 _WRITERS = {"logits": _classify, "image": _restore, "labels": _segment}
+
+
+def _enlarge_colors(run, apply, image, shape) -> np.ndarray:
+    """Luma by the network, chroma, which the eye sees less sharply, by bicubic."""
+    from jdeconv import data
+    from jdeconv.tasks.super_resolve import enlarge
+
+    unit, info = data.Preprocess().forward(image)
+    ycbcr = data.colors.rgb_to_ycbcr(unit)
+    luma = apply(ycbcr[None, ..., :1], shape)[0]
+    chroma = enlarge(ycbcr[..., 1:], run.task.scale)
+    rgb = data.colors.ycbcr_to_rgb(np.concatenate([luma, chroma], axis=-1))
+    info = dataclasses.replace(info, size=(rgb.shape[0], rgb.shape[1]))
+    return np.asarray(data.Preprocess().inverse(rgb, info))
 
 
 def _size(text: str) -> str | tuple[int, int]:

@@ -1,6 +1,6 @@
 """Images in: sources, loader, exact preprocessing, degrading, and image files."""
 
-from jdeconv.data import images
+from jdeconv.data import colors, images
 from jdeconv.data.degrade import Degrade, gaussian_blur, gaussian_noise
 from jdeconv.data.images import find_images, read_image, write_image
 from jdeconv.data.loader import Loader
@@ -24,6 +24,7 @@ __all__ = [
     "Preprocess",
     "PreprocessInfo",
     "Source",
+    "colors",
     "default_config",
     "find_images",
     "gaussian_blur",

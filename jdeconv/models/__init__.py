@@ -2,10 +2,12 @@
 
 Every class takes `(image_shape, *, num_classes=None, ..., dtype=None, rngs)` and every
 network takes images `[batch, H, W, C]`: it returns logits `[batch, num_classes]`, an
-image of exactly the size it received, or logits for each pixel of it, `[batch, H, W,
-num_classes]`. `output` says which: "logits", "image" or "labels". What is random in
-training comes from `key=`, one PRNG key per example. `DCGAN` is two networks in one: it
-takes latent vectors and makes images.
+image of exactly the size it received (`scale` times as large for super-resolution), or
+logits for each pixel of it, `[batch, H, W, num_classes]`. `output` says which:
+"logits", "image" or "labels". What is random in training comes from `key=`, one PRNG
+key per example. `DCGAN` is two networks in one: it takes latent vectors and makes
+images.
+
 """
 
 import inspect
@@ -19,8 +21,11 @@ from jdeconv.models.autoencoder import Autoencoder
 from jdeconv.models.cnn import CNN
 from jdeconv.models.dcgan import DCGAN
 from jdeconv.models.decoder import Decoder
+from jdeconv.models.dncnn import DnCNN
 from jdeconv.models.encoder import Encoder
+from jdeconv.models.espcn import ESPCN
 from jdeconv.models.fcn import FCN
+from jdeconv.models.fsrcnn import FSRCNN
 from jdeconv.models.segnet import SegNet
 from jdeconv.models.tutorial import ConvDeconvNet
 from jdeconv.models.unet import UNet
@@ -29,11 +34,14 @@ from jdeconv.models.vae import VAE
 __all__ = [
     "CNN",
     "DCGAN",
+    "ESPCN",
     "FCN",
+    "FSRCNN",
     "VAE",
     "Autoencoder",
     "ConvDeconvNet",
     "Decoder",
+    "DnCNN",
     "Encoder",
     "SegNet",
     "UNet",
@@ -49,6 +57,9 @@ _BY_NAME: dict[str, Any] = {
     "fcn": FCN,
     "segnet": SegNet,
     "unet": UNet,
+    "dncnn": DnCNN,
+    "espcn": ESPCN,
+    "fsrcnn": FSRCNN,
     "vae": VAE,
 }
 

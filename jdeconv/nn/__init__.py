@@ -8,6 +8,7 @@ from jdeconv.nn.dropout import Dropout
 from jdeconv.nn.layers import Conv, ConvTranspose
 from jdeconv.nn.parameters import get_params, set_params
 from jdeconv.nn.pooling import MaxPool, MaxUnpool
+from jdeconv.nn.prelu import PReLU
 from jdeconv.nn.tied import TiedConvTranspose
 from jdeconv.nn.upsample import ResizeConv, SubPixelConv
 
@@ -17,6 +18,7 @@ __all__ = [
     "Dropout",
     "MaxPool",
     "MaxUnpool",
+    "PReLU",
     "ResizeConv",
     "SubPixelConv",
     "TiedConvTranspose",

@@ -109,7 +109,9 @@ _KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "cubic": _cubic,
     "lanczos3": _lanczos3,
 }
+_REACH = {"linear": 1, "cubic": 2, "lanczos3": 3}
 METHODS = ("nearest", *_KERNELS)
+BORDERS = ("renormalize", "mirror", "edge")
 
 
 def _positions(n: int, size: int, align_corners: bool) -> np.ndarray:
@@ -120,7 +122,13 @@ def _positions(n: int, size: int, align_corners: bool) -> np.ndarray:
 
 
 def resize_matrix(
-    n: int, size: int, *, method: str, align_corners: bool, antialias: bool
+    n: int,
+    size: int,
+    *,
+    method: str,
+    align_corners: bool,
+    antialias: bool,
+    border: str = "renormalize",
 ) -> np.ndarray:
     """`[size, n]` weights of the interpolation along one axis; rows sum to 1."""
     at = _positions(n, size, align_corners)
@@ -130,8 +138,22 @@ def resize_matrix(
         return (np.arange(n) == nearest[:, None]).astype(np.float64)
     step = (n - 1) / max(size - 1, 1) if align_corners else n / size
     width = max(step, 1.0) if antialias else 1.0
-    weights = _KERNELS[method]((np.arange(n) - at[:, None]) / width)
-    return weights / weights.sum(axis=1, keepdims=True)
+    if border == "renormalize":
+        weights = _KERNELS[method]((np.arange(n) - at[:, None]) / width)
+        return weights / weights.sum(axis=1, keepdims=True)
+    reach = math.ceil(_REACH[method] * width) + 1
+    grid = np.arange(-reach, n + reach)
+    wide = _KERNELS[method]((grid - at[:, None]) / width)
+    wide /= wide.sum(axis=1, keepdims=True)
+    if border == "edge":
+        source = np.clip(grid, 0, n - 1)
+    else:
+        # 0 1 2 | 2 1 0 | 0 1 2: the image and its mirror image have the period 2 n.
+        source = grid % (2 * n)
+        source = np.where(source < n, source, 2 * n - 1 - source)
+    weights = np.zeros((size, n))
+    np.add.at(weights.T, source, wide.T)
+    return weights
 
 
 def resize(
@@ -141,24 +163,28 @@ def resize(
     method: str = "linear",
     align_corners: bool = False,
     antialias: bool = False,
+    border: str = "renormalize",
 ) -> Array:
     """Interpolation on another grid: one matrix product per axis, linear in x.
 
     Args:
       x: `[*batch, *spatial, channels]`, floating or complex.
       size: new size per spatial axis; its length is the number of spatial axes.
-      method: "nearest", "linear", "cubic" (Keys, a = -1/2) or "lanczos3". At borders
-        the weights that fall on the image are scaled to sum to 1, as in `jax.image`.
+      method: "nearest", "linear", "cubic" (Keys, a = -1/2) or "lanczos3".
       align_corners: False puts pixel centres at (i + 1/2) n / size, as `jax.image` and
         most libraries do; True maps corner pixels onto corner pixels.
       antialias: widen the kernel when shrinking, as `jax.image.resize` does by default
         and PyTorch does not.
+      border: "renormalize" scales the weights that fall on the image to sum to 1, as
+        `jax.image` and Pillow do; "mirror" continues the image by its mirror image
+        (edge pixels twice): with "cubic" and antialias=True this is MATLAB's imresize,
+        whose old versions continued the edge pixels, "edge".
 
     Returns:
       `[*batch, *size, channels]`.
 
     Raises:
-      ValueError: an unknown method, a size below 1, a wrong rank.
+      ValueError: an unknown method or border, a size below 1, a wrong rank.
       TypeError: an integer image, or a size that is not a sequence.
 
     >>> resize(jnp.array([[0.0], [1.0]]), (4,))[:, 0].tolist()
@@ -166,6 +192,8 @@ def resize(
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r}: must be one of {', '.join(METHODS)}")
+    if border not in BORDERS:
+        raise ValueError(f"border={border!r}: must be one of {', '.join(BORDERS)}")
     if not isinstance(size, Sequence):
         raise TypeError(f"size={size!r}: must be a sequence, one int per spatial axis")
     size = per_axis(size, len(size), "size", 1)
@@ -187,7 +215,12 @@ def resize(
             x = jnp.repeat(x, new // n, axis)
             continue
         weights = resize_matrix(
-            n, new, method=method, align_corners=align_corners, antialias=antialias
+            n,
+            new,
+            method=method,
+            align_corners=align_corners,
+            antialias=antialias,
+            border=border,
         )
         if method == "nearest":
             x = jnp.take(x, weights.argmax(axis=1), axis=axis)

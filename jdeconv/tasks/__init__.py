@@ -8,6 +8,7 @@ from jdeconv.tasks.classify import Classify
 from jdeconv.tasks.generate import Generate
 from jdeconv.tasks.reconstruct import Reconstruct
 from jdeconv.tasks.segment import Segment
+from jdeconv.tasks.super_resolve import SuperResolve
 from jdeconv.tasks.variational import Variational
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Generate",
     "Reconstruct",
     "Segment",
+    "SuperResolve",
     "Task",
     "Variational",
     "build",
@@ -69,6 +71,13 @@ def build(
         return Reconstruct(
             preprocess, augment, config.loss, degrade, config.checkerboard
         )
+    if config.task == "super_resolve":
+        if "scale" not in config.model:
+            raise ValueError(
+                f"task 'super_resolve' needs a network with model.scale, such as "
+                f"'fsrcnn' or 'espcn'; {config.model.name!r} has none"
+            )
+        return SuperResolve(preprocess, augment, config.loss, config.model.scale)
     if config.task == "generate":
         turns = config.generate.discriminator_steps
         if turns > 0 and config.batch_size % (turns * config.accumulate):
@@ -98,6 +107,6 @@ def build(
         options = config.variational
         return Variational(preprocess, augment, options.beta, options.binarize)
     raise ValueError(
-        f"task={config.task!r}: must be 'classify', 'reconstruct', 'generate', "
-        "'segment' or 'variational'"
+        f"task={config.task!r}: must be 'classify', 'reconstruct', 'super_resolve', "
+        "'segment', 'generate' or 'variational'"
     )

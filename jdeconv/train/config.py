@@ -18,7 +18,8 @@ def default_config() -> ml_collections.ConfigDict:
     """The fields that every config has; only `model` takes new ones.
 
     - seed: of initial parameters, order of the data and all else that is random.
-    - task: "classify", "reconstruct", "generate", "segment" or "variational".
+    - task: "classify", "reconstruct", "super_resolve", "segment", "generate" or
+      "variational".
     - loss: "cross_entropy"; "bce", "mse" or "l1"; "non_saturating", "wasserstein" or
       "hinge"; "cross_entropy", "dice" or "cross_entropy_dice"; "elbo".
     - label_smoothing: of classify.

@@ -15,7 +15,7 @@ from jax import Array
 from jdeconv import data
 from jdeconv.data import Loader
 from jdeconv.metrics import Average
-from jdeconv.tasks import Segment, Task, Variational
+from jdeconv.tasks import Segment, SuperResolve, Task, Variational
 from jdeconv.train import checkpoint, records, setup
 from jdeconv.train.likelihood import negative_log_likelihood
 from jdeconv.train.parallel import Parallel, make_parallel
@@ -128,8 +128,9 @@ class TrainedRun:
           size: (height, width) that the network sees; None: that of the images.
 
         Returns:
-          Images of the shape and type of `images`; or the probabilities of the classes,
-          `[B, K]`; or the class of each pixel, uint8 `[B, H, W]`.
+          Images of the shape and type of `images` (for super-resolution `scale` times
+          as high and wide); or the probabilities of the classes, `[B, K]`; or the class
+          of each pixel, uint8 `[B, H, W]`.
         """
         preprocess = dataclasses.replace(self.task.preprocess, size=size)
         x, info = preprocess.forward(images)
@@ -138,6 +139,9 @@ class TrainedRun:
             return result
         if isinstance(self.task, Segment):
             return self.task.labels(result, info.size)
+        if isinstance(self.task, SuperResolve):
+            height, width = (n * self.task.scale for n in info.size)
+            info = dataclasses.replace(info, size=(height, width))
         return preprocess.inverse(result, info)
 
 

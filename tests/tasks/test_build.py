@@ -36,7 +36,7 @@ def test_fields_of_the_config_arrive():
         (
             {"task": "paint"},
             10,
-            "task='paint': must be 'classify', 'reconstruct', 'generate'",
+            "task='paint': must be 'classify', 'reconstruct', 'super_resolve'",
         ),
         ({"loss": "bce"}, 10, "loss='bce': task 'classify' has 'cross_entropy'"),
         ({}, None, "task 'classify' needs labels"),

@@ -1,0 +1,35 @@
+"""How well does DnCNN denoise, trained on 400 small grey photographs?
+
+Patches with Gaussian noise, neither clipped nor rounded, against the clean ones; the
+network predicts the noise. The folder has the 400 photographs (180 x 180) in `train`
+and photographs to be tested on in `test`.
+
+    jdeconv train --config configs/dncnn_train400.py:25 --workdir runs/dncnn_25-0
+
+The argument is the standard deviation of the noise, of 255: 15, 25 (the default) or 50.
+The PSNR logged is of patches. Published for whole images (Zhang et al. 2017), Set12:
+32.86, 30.44 and 27.18 dB. Not trained to its end here.
+"""
+
+from jdeconv import train
+
+
+def get_config(arg: str | None = None):
+    """The argument is the standard deviation of the noise, of 255."""
+    config = train.default_config()
+    config.task = "reconstruct"
+    config.loss = "mse"
+    config.model.name = "dncnn"
+    config.degrade.noise_std = float(arg or 25) / 255
+    config.degrade.clip = False
+    config.data.source = "folder:data/train400"
+    config.data.channels = 1
+    config.data.patch_size = 40
+    config.data.patch_stride = 20
+    config.data.augment = "flip"
+    config.batch_size = 128
+    config.duration = "50 epochs"
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.schedule = "cosine"
+    return config.lock()

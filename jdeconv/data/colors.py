@@ -31,7 +31,7 @@ def rgb_to_ycbcr(rgb: ArrayLike) -> Array:
     Raises:
       ValueError: the last axis is not 3.
 
-    >>> (255 * rgb_to_ycbcr(jnp.ones(3))).round(3).tolist()
+    >>> [round(float(v), 3) for v in 255 * rgb_to_ycbcr(jnp.ones(3))]
     [235.0, 128.0, 128.0]
     """
     rgb = _colors("rgb", rgb)

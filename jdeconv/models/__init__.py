@@ -18,7 +18,9 @@ from jdeconv.models.autoencoder import Autoencoder
 from jdeconv.models.cnn import CNN
 from jdeconv.models.dcgan import DCGAN
 from jdeconv.models.decoder import Decoder
+from jdeconv.models.deconvnet import project
 from jdeconv.models.encoder import Encoder
+from jdeconv.models.tap import layer_names, layer_output
 from jdeconv.models.tutorial import ConvDeconvNet
 from jdeconv.models.vae import VAE
 
@@ -31,7 +33,10 @@ __all__ = [
     "Decoder",
     "Encoder",
     "build",
+    "layer_names",
+    "layer_output",
     "options",
+    "project",
 ]
 
 _BY_NAME: dict[str, Any] = {

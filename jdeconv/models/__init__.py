@@ -21,6 +21,7 @@ from jdeconv.models.decoder import Decoder
 from jdeconv.models.deconvnet import project
 from jdeconv.models.encoder import Encoder
 from jdeconv.models.tap import layer_names, layer_output
+from jdeconv.models.top_patches import receptive_fields, strongest, top_patches
 from jdeconv.models.tutorial import ConvDeconvNet
 from jdeconv.models.vae import VAE
 
@@ -37,6 +38,9 @@ __all__ = [
     "layer_output",
     "options",
     "project",
+    "receptive_fields",
+    "strongest",
+    "top_patches",
 ]
 
 _BY_NAME: dict[str, Any] = {

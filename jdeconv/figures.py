@@ -135,7 +135,7 @@ def top_patches(
       ValueError: another shape, or two that differ.
 
     >>> top_patches(np.zeros((5, 9, 7, 7, 1)), np.zeros((5, 9, 7, 7, 1))).shape
-    (54, 214, 3)
+    (54, 220, 3)
     """
     patches, projections = np.asarray(patches), np.asarray(projections)
     if patches.ndim != 5 or 0 in patches.shape or patches.shape != projections.shape:

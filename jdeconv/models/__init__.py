@@ -20,6 +20,7 @@ from jdeconv.models.dcgan import DCGAN
 from jdeconv.models.decoder import Decoder
 from jdeconv.models.deconvnet import project
 from jdeconv.models.encoder import Encoder
+from jdeconv.models.summary import summary
 from jdeconv.models.tap import layer_names, layer_output
 from jdeconv.models.top_patches import receptive_fields, strongest, top_patches
 from jdeconv.models.tutorial import ConvDeconvNet
@@ -40,6 +41,7 @@ __all__ = [
     "project",
     "receptive_fields",
     "strongest",
+    "summary",
     "top_patches",
 ]
 

@@ -21,7 +21,7 @@ Any other nonlinearity (leaky ReLU, sigmoid, ...) keeps its derivative.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,9 +75,9 @@ def project(
         own derivative, where its rule cannot be replaced.
 
     >>> features = lambda x: jax.nn.relu(x @ jnp.array([[1.0], [-2.0]]))
-    >>> x = jnp.array([[3.0, 1.0], [1.0, 1.0]])
+    >>> x = jnp.array([[3.0, 1.0], [5.0, 2.0]])
     >>> project(features, x, 0, method="gradient").pixels.tolist()
-    [[1.0, -2.0], [0.0, 0.0]]
+    [[1.0, -2.0], [1.0, -2.0]]
     """
     if method not in METHODS:
         raise ValueError(f"method={method!r}: must be one of {', '.join(METHODS)}")
@@ -88,8 +88,8 @@ def project(
     if positions is None:
         flat = jnp.argmax(maps, axis=1)
     else:
-        places = _indices("positions", positions, (batch, len(grid)), grid)
-        flat = jnp.asarray(np.ravel_multi_index(tuple(places.T), grid) if grid else 0)
+        given = _indices("positions", positions, (batch, len(grid)), grid)
+        flat = jnp.asarray(np.ravel_multi_index(tuple(given.T), grid) if grid else 0)
         flat = jnp.broadcast_to(flat, (batch,))
     values = jnp.take_along_axis(maps, flat[:, None], axis=1)[:, 0]
     at = jnp.unravel_index(flat, grid) if grid else ()
@@ -168,7 +168,8 @@ def _run(jaxpr, consts: Sequence, args: Sequence, relu: Callable) -> list:
             outputs = eqn.primitive.bind(*inputs, **params)
             outputs = outputs if eqn.primitive.multiple_results else [outputs]
         elif inner is not None:
-            outputs = _run(*inner, inputs, relu)
+            program, constants = inner
+            outputs = _run(program, constants, inputs, relu)
         else:
             raise NotImplementedError(
                 f"a ReLU within {eqn.primitive.name!r}: its backward rule cannot be "
@@ -178,7 +179,7 @@ def _run(jaxpr, consts: Sequence, args: Sequence, relu: Callable) -> list:
     return [read(v) for v in jaxpr.outvars]
 
 
-def _inlined(eqn) -> tuple | None:
+def _inlined(eqn) -> tuple[Any, Sequence] | None:
     """Program and constants of a call that may be replaced by what it calls."""
     if eqn.primitive is core.primitives.jit_p:
         return eqn.params["jaxpr"].jaxpr, eqn.params["jaxpr"].consts

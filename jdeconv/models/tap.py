@@ -1,11 +1,31 @@
 """What the layers of a network receive and return, for any Flax NNX network."""
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from flax import nnx
 from jax import Array
 
-Watch = Callable[[str, nnx.Module, tuple, object], None]
+
+class Call(NamedTuple):
+    """One call of a module.
+
+    name: the module's place in the network, "" for the network itself.
+    module: of the copy that `tap` made.
+    args, kwargs: received.
+    output: returned.
+    innermost: whether it called no other module.
+    """
+
+    name: str
+    module: nnx.Module
+    args: tuple
+    kwargs: dict
+    output: Any
+    innermost: bool
+
+
+Watch = Callable[[Call], None]
 
 
 def tap(model: nnx.Module, watch: Watch) -> nnx.Module:
@@ -16,29 +36,38 @@ def tap(model: nnx.Module, watch: Watch) -> nnx.Module:
 
     Args:
       model: any NNX network.
-      watch: called as watch(name, module, args, output) after each module's call, the
-        inner modules first. Under a transformation args and output are tracers.
+      watch: receives every call when it is over, the inner modules first. Under a
+        transformation its arrays are tracers.
 
     Returns:
       The copy; it shares no parameter with the model.
     """
     copy = nnx.clone(model)
     copy.eval()
+    calls = [0]
+
+    def count(call: Call) -> None:
+        calls[0] += 1
+        watch(call)
+
     # Collected first: what is changed must not be walked.
     for path, module in list(nnx.iter_modules(copy)):
         name = ".".join(map(str, path))
         if callable(module):
-            object.__setattr__(module, "__class__", _reporting(module, name, watch))
+            object.__setattr__(
+                module, "__class__", _reporting(module, name, count, calls)
+            )
     return copy
 
 
-def _reporting(module: nnx.Module, name: str, watch: Watch) -> type:
+def _reporting(module: nnx.Module, name: str, watch: Watch, calls: list) -> type:
     original = type(module)
 
     class Reporting(original):  # type: ignore[valid-type, misc]
         def __call__(self, *args, **kwargs):
+            before = calls[0]
             output = super().__call__(*args, **kwargs)
-            watch(name, self, args, output)
+            watch(Call(name, self, args, kwargs, output, calls[0] == before))
             return output
 
     Reporting.__name__, Reporting.__qualname__ = (original.__name__,) * 2
@@ -80,6 +109,7 @@ def layer_output(model: nnx.Module, name: str) -> Callable[[Array], Array]:
       ValueError: an unknown name; the message lists the known ones. When called: a
         layer that is not called once, so that "its output" is none or several.
 
+    >>> import jax.numpy as jnp
     >>> from jdeconv import models
     >>> model = models.CNN((8, 8, 1), num_classes=3, rngs=nnx.Rngs(0))
     >>> layer_output(model, "layers.1.0")(jnp.ones((2, 8, 8, 1))).shape
@@ -96,9 +126,9 @@ def layer_output(model: nnx.Module, name: str) -> Callable[[Array], Array]:
     def features(x: Array) -> Array:
         outputs = []
 
-        def watch(layer, module, args, output):
-            if layer == name:
-                outputs.append(output)
+        def watch(call):
+            if call.name == name:
+                outputs.append(call.output)
 
         tap(frozen, watch)(x)  # type: ignore[operator]
         if len(outputs) != 1:

@@ -94,7 +94,8 @@ def strongest(
                 if best is not None and source < kept
                 else x[source - kept]
             )
-        best = Strongest(*(a[rows, order] for a in found), images)
+        values, examples, positions = (a[rows, order] for a in found)
+        best = Strongest(values, examples, positions, images)
         seen += size
     if best is None:
         raise ValueError("batches is empty: there are no images")
@@ -198,7 +199,7 @@ def top_patches(
     if not positions.shape[1]:
         positions = np.zeros((maps * found, 2), int)
     height, width = (int(np.ptp(field, axis=1).max()) for field in (rows, columns))
-    cut = [
+    patches, cut = (
         np.stack(
             [
                 _window(_window(image, 0, rows[i], height), 1, columns[j], width)
@@ -206,8 +207,8 @@ def top_patches(
             ]
         ).reshape(maps, found, height, width, image_shape[-1])
         for stack in (images, projections)
-    ]
-    return TopPatches(*cut, best.values, best.examples)
+    )
+    return TopPatches(patches, cut, best.values, best.examples)
 
 
 def _window(image: np.ndarray, axis: int, field: np.ndarray, size: int) -> np.ndarray:

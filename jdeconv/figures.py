@@ -200,6 +200,59 @@ def grid(images: np.ndarray, *, gap: int = 1) -> np.ndarray:
     return sheet
 
 
+def top_patches(
+    patches: np.ndarray,
+    projections: np.ndarray,
+    *,
+    columns: int = 4,
+    scale: int = 1,
+) -> np.ndarray:
+    """Per feature map the patches that excite it, and beside them the reasons.
+
+    Zero is grey in a projection, and each feature map has its own contrast. What lies
+    beyond the image (NaN) is white.
+
+    Args:
+      patches: `[maps, count, h, w, 1 or 3]`, floats in 0 .. 1.
+      projections: of the same shape, any numbers.
+      columns: feature maps side by side.
+      scale: whole factor by which pixels are enlarged.
+
+    Returns:
+      uint8 `[H, W, 3]`.
+
+    Raises:
+      ValueError: another shape, or two that differ.
+
+    >>> top_patches(np.zeros((5, 9, 7, 7, 1)), np.zeros((5, 9, 7, 7, 1))).shape
+    (54, 220, 3)
+    """
+    patches, projections = np.asarray(patches), np.asarray(projections)
+    if patches.ndim != 5 or 0 in patches.shape or patches.shape != projections.shape:
+        raise ValueError(
+            f"patches has shape {patches.shape} and projections {projections.shape}: "
+            "must both be [maps, count, h, w, 1 or 3]"
+        )
+    maps, count, *shape = patches.shape
+    largest = np.nanmax(np.abs(projections), axis=(1, 2, 3, 4), keepdims=True)
+    contrast = 0.5 + 0.5 * projections / np.where(largest > 0, largest, 1)
+    side = int(np.ceil(np.sqrt(count)))
+    blank = np.ones((side * side - count, *shape))
+    pairs = []
+    for pair in zip(patches, contrast):
+        blocks = [
+            grid(np.concatenate([block, blank]).reshape(side, side, *shape))
+            for block in (np.where(np.isnan(b), 1, b) for b in pair)
+        ]
+        gap = np.full((blocks[0].shape[0], 3, 3), 255, np.uint8)
+        pairs.append(np.concatenate([blocks[0], gap, blocks[1]], 1))
+    columns = min(columns, maps)
+    rows = -(-maps // columns)
+    pairs += [np.full_like(pairs[0], 255)] * (rows * columns - maps)
+    sheet = grid(np.stack(pairs).reshape(rows, columns, *pairs[0].shape), gap=8)
+    return np.kron(sheet, np.ones((scale, scale, 1), np.uint8))
+
+
 def bars(values: Mapping[str, float], *, width: int = 320) -> np.ndarray:
     """Horizontal bars of values in 0 .. 1, largest first, with names and numbers.
 

@@ -94,3 +94,20 @@ def test_segmentation_has_a_row_per_picture():
     truth = np.ones((3, 160, 170), np.uint8)
     sheet = figures.segmentation(image, truth, 0 * truth)
     assert sheet.shape == (8 + 23 + 3 * 168, 8 + 3 * 178, 3)
+
+
+def test_top_patches_stand_beside_their_projections(rng):
+    patches = rng.uniform(size=(3, 4, 5, 6, 3))
+    projections = rng.normal(size=patches.shape)
+    patches[0, 0, 0] = projections[0, 0, 0] = np.nan  # beyond the image
+    sheet = figures.top_patches(patches, projections, columns=2, scale=2)
+    assert sheet.shape == (2 * (2 * 11 + 8), 2 * (2 * (13 + 3 + 13) + 8), 3)
+    small = sheet[::2, ::2]
+    assert (small[0, :6] == 255).all() and (small[0, 16:22] == 255).all()
+    np.testing.assert_array_equal(small[1:5, :6], figures.to_uint8(patches[0, 0, 1:]))
+    largest = np.nanmax(abs(projections[1]))
+    expected = figures.to_uint8(0.5 + 0.5 * projections[1, 3] / largest)
+    np.testing.assert_array_equal(small[6:11, 37 + 16 + 7 : 37 + 16 + 13], expected)
+    assert (small[19:, 37:] == 255).all()  # no fourth feature map
+    with pytest.raises(ValueError, match="patches has shape"):
+        figures.top_patches(patches, projections[:2])

@@ -8,6 +8,7 @@ logits for each pixel of it, `[batch, H, W, num_classes]`. `output` says which:
 key per example. `DCGAN` is two networks in one: it takes latent vectors and makes
 images.
 
+`summary`, `project` and `top_patches` look inside any of them.
 """
 
 import inspect
@@ -21,12 +22,16 @@ from jdeconv.models.autoencoder import Autoencoder
 from jdeconv.models.cnn import CNN
 from jdeconv.models.dcgan import DCGAN
 from jdeconv.models.decoder import Decoder
+from jdeconv.models.deconvnet import project
 from jdeconv.models.dncnn import DnCNN
 from jdeconv.models.encoder import Encoder
 from jdeconv.models.espcn import ESPCN
 from jdeconv.models.fcn import FCN
 from jdeconv.models.fsrcnn import FSRCNN
 from jdeconv.models.segnet import SegNet
+from jdeconv.models.summary import summary
+from jdeconv.models.tap import layer_names, layer_output
+from jdeconv.models.top_patches import receptive_fields, strongest, top_patches
 from jdeconv.models.tutorial import ConvDeconvNet
 from jdeconv.models.unet import UNet
 from jdeconv.models.vae import VAE
@@ -46,7 +51,14 @@ __all__ = [
     "SegNet",
     "UNet",
     "build",
+    "layer_names",
+    "layer_output",
     "options",
+    "project",
+    "receptive_fields",
+    "strongest",
+    "summary",
+    "top_patches",
 ]
 
 _BY_NAME: dict[str, Any] = {

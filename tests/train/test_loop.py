@@ -207,7 +207,7 @@ def test_starting_from_another_network_is_refused(finished, tmp_path):
         ({"duration": "soon"}, "duration='soon'"),
         ({"dtype": "float16"}, "dtype='float16'.*bfloat16"),
         ({"parallel": "mpi"}, "parallel='mpi'"),
-        ({"task": "segment"}, "task='segment'"),
+        ({"task": "paint"}, "task='paint'"),
         ({"loss": "mse"}, "loss='mse'.*cross_entropy"),
         ({"keep": 0}, "keep=0"),
         ({"ema_decay": 1.0}, "ema_decay=1.0"),

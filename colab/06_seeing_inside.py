@@ -31,7 +31,7 @@ DURATION = "60 steps" if SMALL else "1500 steps"
 
 
 def show(picture, title, width=10):
-    fig, axis = plt.subplots(figsize=(width, width * len(picture) / len(picture[0])))
+    _, axis = plt.subplots(figsize=(width, width * len(picture) / len(picture[0])))
     axis.imshow(picture)
     axis.set_title(title)
     axis.axis("off")
@@ -43,7 +43,9 @@ def show(picture, title, width=10):
 #
 # The config is that of the MNIST run, here on digits of 8 x 8 pixels, shown to the
 # network at 16 x 16. For MNIST leave out the lines with `source`, `size` and `pool`
-# (README: how to prepare it).
+# (README: how to prepare it). Enlarged digits have no fine detail, so nothing in the
+# data says what a kernel should do with any, and what it does is seen below as grain.
+# Much weight decay makes it fade.
 
 # %%
 config = mnist_cnn.get_config()
@@ -53,6 +55,7 @@ config.model.unlock()
 config.model.blocks = ((16,), (32,))
 config.model.pool = 4
 config.optimizer.warmup = "10 steps"
+config.optimizer.weight_decay = 3.0
 config.duration = config.eval_every = config.checkpoint_every = DURATION
 result = train.train_and_evaluate(config, WORK / "digits")
 print(f"accuracy on test images: {100 * result['test/accuracy']:.1f} %")
@@ -142,14 +145,14 @@ rows, columns = models.receptive_fields(
 print("unit (4, 4) sees rows", *rows[4], "and columns", *columns[4], "(end excluded)")
 
 # %% [markdown]
-# The first layer is simpler: edges, ends, and spots.
+# The first layer is simpler: edges, corners, bright spots.
 
 # %%
 look(run, x, "layers.0.1", range(4 if SMALL else 8))
 
 # %% [markdown]
-# Are the nine of one feature map of one class? Often not: a stroke is a stroke in any
-# digit. That is what is shared between classes.
+# Of which digits are the nine? Some feature maps look for one digit already, others for
+# a stroke that several digits share.
 
 # %%
 labels = np.array([example["label"] for example in digits.read(range(len(digits)))])

@@ -178,19 +178,22 @@ show(figures.panels(list(contrast(project(some))), scale=6), "3 or 8?")
 # %% [markdown]
 # ## Now with your data
 #
-# A folder with one subfolder of images per class: `"folder:/path"`. Or the workdir of a
-# network that you have trained: give it to `train.load_run`, and leave out the
-# training.
+# A folder with one subfolder of images per class: `"folder:/path"`. Or a network that
+# you have trained: its workdir, such as that of `configs/mnist_cnn.py` or
+# `configs/fashion_cnn.py`; then nothing is trained here.
 
 # %%
+MY_RUN = None  # e.g. "runs/mnist_cnn"
 MY_IMAGES = "digits"  # e.g. "folder:/content/my_images"
-MY_LAYER = "layers.1.1"
-config.data.source = MY_IMAGES
-config.preprocess.size = (24, 24)
-train.train_and_evaluate(config, WORK / "mine")
-mine = train.load_run(WORK / "mine")
+MY_LAYER = "layers.1.1"  # one of models.layer_names(mine.model)
+if MY_RUN is None:
+    MY_RUN = WORK / "mine"
+    config.data.source = MY_IMAGES
+    config.preprocess.size = (24, 24)
+    train.train_and_evaluate(config, MY_RUN)
+mine = train.load_run(MY_RUN)
 print(models.summary(mine.model, mine.image_shape))
-source = data.load_source(config.data, "test")
+source = data.load_source(mine.config.data, "test")
 pixels = [example["image"] for example in source.read(range(min(len(source), 2000)))]
 x = np.concatenate([mine.task.preprocess.forward(p[None])[0] for p in pixels])
 top = look(mine, x, MY_LAYER, range(4))

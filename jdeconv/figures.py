@@ -10,6 +10,7 @@ import numpy as np
 _MARGIN = 8  # pixels around panels
 _TEXT = 15  # height of titles, pixels
 _INK, _PAPER = (32, 32, 32), (255, 255, 255)
+_BEYOND = (0.8, 0.88, 1.0)  # where there is no image
 
 # Of classes 1, 2, ...: told apart by most people, on photographs too.
 _COLORS = (
@@ -210,7 +211,7 @@ def top_patches(
     """Per feature map the patches that excite it, and beside them the reasons.
 
     Zero is grey in a projection, and each feature map has its own contrast. What lies
-    beyond the image (NaN) is white.
+    beyond the image (NaN) is pale blue.
 
     Args:
       patches: `[maps, count, h, w, 1 or 3]`, floats in 0 .. 1.
@@ -237,12 +238,12 @@ def top_patches(
     largest = np.nanmax(np.abs(projections), axis=(1, 2, 3, 4), keepdims=True)
     contrast = 0.5 + 0.5 * projections / np.where(largest > 0, largest, 1)
     side = int(np.ceil(np.sqrt(count)))
-    blank = np.ones((side * side - count, *shape))
+    blank = np.ones((side * side - count, *shape[:2], 3))
     pairs = []
     for pair in zip(patches, contrast):
         blocks = [
-            grid(np.concatenate([block, blank]).reshape(side, side, *shape))
-            for block in (np.where(np.isnan(b), 1, b) for b in pair)
+            grid(np.concatenate([block, blank]).reshape(side, side, *shape[:2], 3))
+            for block in (np.where(np.isnan(b), _BEYOND, b) for b in pair)
         ]
         gap = np.full((blocks[0].shape[0], 3, 3), 255, np.uint8)
         pairs.append(np.concatenate([blocks[0], gap, blocks[1]], 1))

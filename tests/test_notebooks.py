@@ -36,7 +36,11 @@ def test_translation_has_the_same_code(script):
     assert code_cells(script)[1:] == code_cells(original)[1:]
 
 
-LONG = ("03_checkerboards_and_kernels", "04_generate")  # half a minute of training
+LONG = (
+    "03_checkerboards_and_kernels",
+    "04_generate",
+    "06_seeing_inside",
+)  # half a minute of training
 RUN = [
     pytest.param(s, marks=[pytest.mark.slow] if s.stem in LONG else [], id=s.stem)
     for s in SCRIPTS

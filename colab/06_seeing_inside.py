@@ -43,9 +43,9 @@ def show(picture, title, width=10):
 #
 # The config is that of the MNIST run, here on digits of 8 x 8 pixels, shown to the
 # network at 16 x 16. For MNIST leave out the lines with `source`, `size` and `pool`
-# (README: how to prepare it). Enlarged digits have no fine detail, so nothing in the
-# data says what a kernel should do with any, and what it does is seen below as grain.
-# Much weight decay makes it fade.
+# (README: how to prepare it). The grain in the projections below may come from enlarged
+# digits, whose lack of fine detail leaves kernels free to do anything with it; there was
+# less of it with much weight decay.
 
 # %%
 config = mnist_cnn.get_config()

@@ -56,7 +56,11 @@ def small(name, batch, inputs, targets):
 @pytest.mark.parametrize(
     "name, network",
     [
-        ("fsrcnn", small("fsrcnn", 2, (6, 6, 1), (18, 18, 1))),
+        pytest.param(
+            "fsrcnn",
+            small("fsrcnn", 2, (6, 6, 1), (18, 18, 1)),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "dcgan",
             small("dcgan", 4, (1, 1, 100), (64, 64, 3)),

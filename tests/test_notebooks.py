@@ -37,8 +37,10 @@ def test_translation_has_the_same_code(script):
 
 
 LONG = (
+    "02_arithmetic",
     "03_checkerboards_and_kernels",
     "04_generate",
+    "05_deblur_your_image",
     "06_seeing_inside",
 )  # half a minute of training
 RUN = [

@@ -9,7 +9,8 @@ from jdeconv.ops import conv, conv_transpose, conv_transpose_output_sizes
 from jdeconv.ops.lowering import ALGORITHMS
 from tests.ops import oracles
 
-MODES = ["SAME", "VALID", "CIRCULAR", "REFLECT", "EDGE", "CAUSAL", 1, ((0, 2), (1, 0))]
+LONG = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("REFLECT", "EDGE")]
+MODES = ["SAME", "VALID", "CIRCULAR", *LONG, "CAUSAL", 1, ((0, 2), (1, 0))]
 EPS = np.finfo(np.float32).eps
 
 

@@ -100,7 +100,7 @@ def test_the_data_reach_further_where_the_spectrum_has_zeros():
     "options",
     [
         {},
-        {"method": "richardson_lucy"},
+        pytest.param({"method": "richardson_lucy"}, marks=pytest.mark.slow),
         pytest.param({"method": "wiener"}, marks=pytest.mark.slow),
         pytest.param({"likelihood": "poisson", "weight": 0.02}, marks=pytest.mark.slow),
         pytest.param(

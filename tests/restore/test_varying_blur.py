@@ -110,6 +110,7 @@ def test_equal_psfs_are_a_uniform_blur_and_flux_is_kept(rng):
     np.testing.assert_allclose(flux, x.sum(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_float64_and_complex_images(rng):
     with jax.enable_x64(True):
         psfs = rng.normal(size=(2, 2, 4, 3))

@@ -161,6 +161,7 @@ def test_membranes_are_the_second_class_and_the_last_slices_the_test(tmp_path):
     assert (config.model, config.task) == (nuclei.model, nuclei.task)
 
 
+@pytest.mark.slow
 def test_pets_train_on_twenty_images_with_the_set_s_features(tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     config = tiny(pets_unet.get_config(), None)
@@ -175,6 +176,7 @@ def test_pets_train_on_twenty_images_with_the_set_s_features(tmp_path):
     assert {"test/iou_pet", "test/iou_border"} <= set(result)
 
 
+@pytest.mark.slow
 def test_cityscapes_train_on_twenty_images_with_the_set_s_features(tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     config = tiny(cityscapes_fcn.get_config(), 16)

@@ -162,10 +162,8 @@ def random_layer(rng):
     return axes, groups, arrays
 
 
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))]
-
-
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
 def test_images_beyond_the_cache_are_cut_into_slabs(seed, monkeypatch):
     monkeypatch.setattr(sys.modules[Problem.__module__], "_CHUNK_BYTES", 300)
     rng, cut = np.random.default_rng(seed), 0
@@ -341,6 +339,7 @@ def test_an_unknown_lowering_in_the_file_is_named(choices_file):
         choose.forms(asked())
 
 
+@pytest.mark.slow
 def test_tune_measures_what_a_function_uses(choices_file, rng):
     y = jnp.asarray(rng.normal(size=(2, 6, 6, 4)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(3, 3, 4, 4)), jnp.float32)

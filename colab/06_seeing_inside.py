@@ -44,7 +44,7 @@ def show(picture, title, width=10):
 # The config is that of the MNIST run, here on digits of 8 x 8 pixels, shown to the
 # network at 16 x 16. For MNIST leave out the lines with `source`, `size` and `pool`
 # (README: how to prepare it). The grain in the projections below may come from enlarged
-# digits, whose lack of fine detail leaves kernels free to do anything with it; there was
+# digits: they have no fine detail, so kernels are free to do anything with it. There was
 # less of it with much weight decay.
 
 # %%

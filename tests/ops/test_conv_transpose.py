@@ -9,8 +9,9 @@ from jdeconv.ops import conv, conv_transpose, conv_transpose_output_sizes
 from jdeconv.ops.lowering import ALGORITHMS
 from tests.ops import oracles
 
-LONG = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("REFLECT", "EDGE")]
-MODES = ["SAME", "VALID", "CIRCULAR", *LONG, "CAUSAL", 1, ((0, 2), (1, 0))]
+SLOW = ("VALID", "REFLECT", "EDGE", "CAUSAL", 1)
+LONG = [pytest.param(mode, marks=pytest.mark.slow) for mode in SLOW]
+MODES = ["SAME", "CIRCULAR", *LONG, ((0, 2), (1, 0))]
 EPS = np.finfo(np.float32).eps
 
 
@@ -137,7 +138,15 @@ def test_transpose_of_the_transpose_is_conv(rng):
     assert relative(again, y) < 16 * EPS
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "complex64"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        pytest.param("float16", marks=pytest.mark.slow),
+        "bfloat16",
+        "float64",
+        pytest.param("complex64", marks=pytest.mark.slow),
+    ],
+)
 def test_dtypes(dtype, rng):
     with jax.enable_x64(dtype == "float64"):
         kernel = rng.normal(size=(3, 3, 2, 4))

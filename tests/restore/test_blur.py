@@ -26,6 +26,8 @@ CASES = {
     "3-D": ((5, 6, 7), (3, 2, 4), None),
 }
 
+SLOWLY_DIRECT = [pytest.param("direct", marks=pytest.mark.slow), "fft"]
+
 
 def blurred(x, kernel, boundary, center):
     """By the definition, one tap after the other."""
@@ -71,7 +73,7 @@ def test_equals_the_definition_and_the_adjoint_is_exact(case, rng):
         assert gap < 1e-6, name
 
 
-@pytest.mark.parametrize("method", ["direct", "fft"])
+@pytest.mark.parametrize("method", SLOWLY_DIRECT)
 def test_float64(method, rng):
     with jax.enable_x64(True):
         x, kernel = rng.normal(size=(9, 8)), rng.normal(size=(4, 3))
@@ -83,7 +85,7 @@ def test_float64(method, rng):
             np.testing.assert_allclose(blur(x), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["direct", "fft"])
+@pytest.mark.parametrize("method", SLOWLY_DIRECT)
 @pytest.mark.parametrize("complex_psf", [True, False])
 def test_complex_images_and_psfs(method, complex_psf, rng):
     def draw(shape):

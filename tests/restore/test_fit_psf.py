@@ -64,7 +64,10 @@ def test_gaussian_blur_is_found(scene, noise_std):
 
 @pytest.mark.parametrize(
     "length, angle",
-    [(9.0, 30.0), pytest.param(15.0, 100.0, marks=pytest.mark.slow)],
+    [
+        pytest.param(9.0, 30.0, marks=pytest.mark.slow),
+        pytest.param(15.0, 100.0, marks=pytest.mark.slow),
+    ],
 )
 def test_motion_is_found(scene, length, angle):
     y = measured(scene, motion(length, angle))
@@ -73,6 +76,7 @@ def test_motion_is_found(scene, length, angle):
     assert turned(found[1], angle) < 5
 
 
+@pytest.mark.slow
 def test_defocus_is_found_and_the_scene_with_it(scene):
     y = measured(scene, disk(4.0))
     colour = jnp.stack([y, 0.8 * y[::-1]], -1)[20:-20, 20:-20]

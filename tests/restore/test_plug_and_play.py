@@ -92,6 +92,7 @@ def test_denoisers_denoise(photograph):
     assert plain + 6 < tv < dct
 
 
+@pytest.mark.slow
 def test_beats_wiener_and_total_variation(photograph):
     kernel, std = psf.motion(9.0, 30.0), 0.03
     blur = Blur(kernel, photograph.shape, "valid")
@@ -160,6 +161,7 @@ def test_denoisers_name_what_they_cannot_do():
         denoisers.dct(jnp.ones((7, 9)), 0.1)
 
 
+@pytest.mark.slow
 def test_counts_are_trusted_by_their_brightness(photograph):
     kernel, peak = psf.gaussian(1.5), 64.0
     blurred = Blur(kernel, photograph.shape, "reflect")(photograph)

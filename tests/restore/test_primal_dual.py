@@ -72,6 +72,7 @@ def test_reaches_the_minimum_of_the_alternating_direction_method(likelihood):
         assert ours.history[10] > ours.history[-1] * (1 + 1e-5)
 
 
+@pytest.mark.slow
 def test_primal_dual_is_optimal_where_pixels_are_missing():
     # At the minimum over scenes >= 0, no small change lowers the objective.
     with jax.enable_x64(True):
@@ -207,7 +208,9 @@ def test_bad_input(solver, change, message):
         solver(arguments.pop("y"), blur, **arguments)
 
 
-@pytest.mark.parametrize("kind", ["varying", "subsampled"])
+@pytest.mark.parametrize(
+    "kind", ["varying", pytest.param("subsampled", marks=pytest.mark.slow)]
+)
 def test_operators_of_the_package_are_solved(kind):
     scene = jnp.zeros((24, 24)).at[6:18, 8:16].set(1.0)
     if kind == "varying":

@@ -89,7 +89,10 @@ def test_one_three_axes_and_batches(name):
         np.testing.assert_allclose(both[1], one, atol=2e-4)
 
 
-@pytest.mark.parametrize("name", ["deconvolve", "wiener", "richardson_lucy"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("deconvolve", marks=pytest.mark.slow), "wiener", "richardson_lucy"],
+)
 def test_channels_wherever_they_are(name, scene):
     colour = jnp.stack([scene, 1 - scene, scene.T], -1)
     kernel = psf.gaussian(1.0)

@@ -150,6 +150,7 @@ def test_the_weight_chosen_is_nearly_the_best(photograph, criterion, power):
     assert min(tried) < max(tried) - 0.5
 
 
+@pytest.mark.slow
 def test_counts_are_better_restored_as_counts(photograph):
     kernel, peak = psf.gaussian(1.5), 60.0
     dark = photograph[:96, 64:160] ** 3

@@ -108,6 +108,7 @@ def test_the_bias_is_what_smoothing_takes_from_edges(scene):
     assert size(strong.std) < size(weak.std)
 
 
+@pytest.mark.slow
 def test_colours_and_batches_keep_their_places(scene):
     y = jnp.stack([scene, scene[::-1], scene.T], -1)[None, :40, :40]
     options = dict(num_samples=2, method="wiener", weight=0.1, noise_std=STD)

@@ -141,6 +141,7 @@ def test_nuclei_run_reports_overlaps_by_name(nuclei):
     assert (source["num_train"], source["num_classes"]) == (16, 2)
 
 
+@pytest.mark.slow
 def test_deconvnet_trains_on_twenty_nuclei(tmp_path):
     config = tiny(nuclei_deconvnet.get_config(), 16)
     make_folder(tmp_path / "data", config, (24, 24))

@@ -265,7 +265,7 @@ def test_one_device_equals_four_equals_pmap():
     [
         ("dcgan_mnist.py", (12_654_337, 11_032_193)),
         ("dcgan_mnist.py:32", None),
-        ("wgan_gp_mnist.py", None),
+        pytest.param("wgan_gp_mnist.py", None, marks=pytest.mark.slow),
         ("wgan_gp_mnist.py:hinge", None),
         *[(f"checkerboard.py:{name}", None) for name in study.VARIANTS],
     ],

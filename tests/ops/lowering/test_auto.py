@@ -33,6 +33,11 @@ CASES = {
     "grouped stride 1": ((2, 5, 6, 16), (3, 3, 6, 16), {"groups": 2}),
     "circular": ((2, 5, 6, 8), (3, 4, 4, 8), {"strides": 2, "padding": "CIRCULAR"}),
 }
+SLOW = ("dilated", "3-D stride 1", "depthwise stride 1", "grouped stride 1", "circular")
+ALL_CASES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    for name in CASES
+]
 
 
 def relative(a, b):
@@ -75,7 +80,7 @@ def transforms(f, a, k, a_dot, k_dot):
     }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ALL_CASES)
 def test_transposed_conv_and_all_its_derivatives(case, rng):
     y, kernel, y_dot, kernel_dot, options = arrays(case, rng)
 

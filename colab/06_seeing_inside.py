@@ -43,9 +43,9 @@ def show(picture, title, width=10):
 #
 # The config is that of the MNIST run, here on digits of 8 x 8 pixels, shown to the
 # network at 16 x 16. For MNIST leave out the lines with `source`, `size` and `pool`
-# (README: how to prepare it). The grain in the projections below may come from enlarged
-# digits: they have no fine detail, so kernels are free to do anything with it. There was
-# less of it with much weight decay.
+# (README: how to prepare it). The grain in the projections below may come from the
+# enlarging: the digits have no fine detail, so kernels are free to do anything with it.
+# There was less of it with much weight decay.
 
 # %%
 config = mnist_cnn.get_config()

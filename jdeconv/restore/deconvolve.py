@@ -24,7 +24,7 @@ _INTEGERS = ("uint8", "uint16", "uint32")
 # some for the transforms' own (tests/restore/test_tiles.py).
 _FLOATS = {
     "auto": 40,
-    "wiener": 20,
+    "wiener": 30,
     "total_variation": 40,
     "richardson_lucy": 28,
     "plug_and_play": 290,

@@ -163,8 +163,13 @@ def test_the_memory_that_is_reckoned_with_is_what_xla_takes(shape, batch):
         ),
         (
             "plug_and_play",
-            (None, zero, zero, zero),
-            {"denoiser": None, "num_iters": 3, "boundary": "unknown"},
+            (None, zero, zero, zero, zero),
+            {
+                "denoiser": None,
+                "num_iters": 3,
+                "boundary": "unknown",
+                "likelihood": "poisson",
+            },
         ),
         (
             "richardson_lucy",

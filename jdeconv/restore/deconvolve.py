@@ -144,12 +144,14 @@ def _by_tiles(
     part = whole if inside is None else whole[(Ellipsis, *inside)]
     around = boundary if inside is None else "unknown"
     image = _as_floats(part)[0]
+    far = tiles.reach(psf, _balance(image, psf, options))
     cut = tiles.tiling(
         shape,
         psf.shape,
         max_bytes=max_bytes,
         bytes_per_pixel=4 * _FLOATS[options["method"]] * math.prod(batch),
-        margin=tiles.reach(psf, _balance(image, psf, options["noise_std"])),
+        # Within half of the PSF from a cut, light comes from where nothing is known.
+        margin=[m + k // 2 for m, k in zip(far, psf.shape)],
         wraps=boundary == "circular",
     )
     if cut is None:
@@ -167,8 +169,11 @@ def _by_tiles(
     return np.asarray(_as_before(result, _integers(whole.dtype)))
 
 
-def _balance(image: Array, psf: Array, noise_std: ArrayLike | None) -> float:
+def _balance(image: Array, psf: Array, options: dict[str, Any]) -> float:
     """Wiener's, the smallest of the batch."""
+    if options["method"] == "wiener" and options["weight"] is not None:
+        return max(float(jnp.min(jnp.asarray(options["weight"]))), _LEAST_BALANCE)
+    noise_std = options["noise_std"]
     if noise_std is None:
         noise_std = noise.unexplained_std(image, num_axes=psf.ndim)
     batch = image.shape[: image.ndim - psf.ndim]

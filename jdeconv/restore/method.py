@@ -174,7 +174,7 @@ def _total_variation(problem: _Problem) -> Choice:
             problem.measured(),
             None,
             problem.std,
-            "sure",
+            "unstated" if problem.noise_std is None else "sure",
             likelihood=problem.likelihood,
             power=1.0,
             nonnegative=problem.likelihood == "poisson",

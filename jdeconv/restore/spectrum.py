@@ -1,5 +1,7 @@
 """The power spectrum of an image, told from itself."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -38,6 +40,34 @@ def periodogram(image: Array, *, periodic: bool = False) -> tuple[Array, Array]:
     periods[-1] = periods[-1][: power.shape[-1]]
     counts = squares(periods) > _LOWEST**2
     return power, jnp.asarray(counts, image.dtype)
+
+
+def unevenness(images: Array, num_axes: int) -> Array:
+    """How far images are from white: the mean of P^2 over the squared mean of P.
+
+    P is the power at each frequency but 0. By Parseval the autocorrelation's energy
+    over its squared peak: 2 for white noise, and larger for any pattern. The wrapping
+    of the transform counts as if it were a part of the image.
+
+    Args:
+      images: `[*batch, *spatial]`.
+      num_axes: number of spatial axes.
+
+    Returns:
+      `[*batch]`.
+    """
+    axes = tuple(range(-num_axes, 0))
+    shape = images.shape[images.ndim - num_axes :]
+    images = images - jnp.mean(images, axes, keepdims=True)
+    power = jnp.abs(fourier.transform(images, shape)) ** 2
+    # Of the last axis only half is there: its columns stand for two, but for the ends.
+    n = shape[-1]
+    column = np.arange(n // 2 + 1)
+    times = np.where((column == 0) | (2 * column == n), 1.0, 2.0).astype(power.dtype)
+    mean = jnp.sum(times * power, axes, keepdims=True) / math.prod(shape)
+    tiny = jnp.finfo(power.dtype).tiny
+    power = power / jnp.maximum(mean, tiny)  # now: float32 has no room for its square
+    return jnp.sum(times * power**2, axes) / math.prod(shape)
 
 
 def squared_frequency(shape: tuple[int, ...], dtype) -> Array:

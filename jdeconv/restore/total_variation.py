@@ -67,7 +67,7 @@ def total_variation(
       psf: point spread function, no negative values; normalised to sum 1.
       weight: > 0, of the total variation, broadcast to `[*batch]` (channels last among
         them), in units of y^(2 - power), for counts y^-power; or how to choose it, one
-        of `weights.CRITERIA`. None is "sure".
+        of `weights.CRITERIA`. None is "sure" if noise_std is given, else "unstated".
       noise_std: of the noise, for counts in a pixel of that `brightness`;
         `noise.unexplained_std` if None. It sets the step sizes, and the weight if that
         is to be chosen.
@@ -111,6 +111,7 @@ def total_variation(
     )
     image, num_axes = measured.image, psf.ndim
     batch = image.shape[: image.ndim - num_axes]
+    unknown = noise_std is None
     if noise_std is None:
         noise_std = noise.unexplained_std(image, num_axes=num_axes)
     noise_std = jnp.broadcast_to(jnp.asarray(noise_std, image.dtype), batch)
@@ -121,7 +122,7 @@ def total_variation(
         boundary=boundary,
     )
     if weight is None or isinstance(weight, str):
-        criterion = weight or "sure"
+        criterion = weight or ("unstated" if unknown else "sure")
         weight = best_weight(measured, mask, noise_std, criterion, **options)
     weight = jnp.broadcast_to(jnp.asarray(weight, image.dtype), batch)
     if brightness is not None:

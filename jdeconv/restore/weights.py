@@ -7,6 +7,14 @@ d = div A x(y) / n how freely the fit follows the data:
     gcv          (|r / std|^2 / n) / (1 - d)^2  asks for no noise level (Golub, Heath
                                                 and Wahba 1979)
     discrepancy  (|r / std|^2 / n - 1)^2        the misfit is the noise's (Morozov 1966)
+    whiteness    mean P^2 / (mean P)^2          the misfit is white, as noise is: P is
+                                                the power spectrum of r / std (Lanza,
+                                                Pragliola and Sgallari 2020)
+
+"whiteness" asks for no noise level, and errors of the PSF mislead it least: a weight
+that is too small or too large leaves a pattern in the misfit. "unstated", for noise
+that nobody stated, is "sure" where noise is most of what std has been reckoned to be,
+and "whiteness" where that is errors of the PSF.
 
 The divergence is told from how the fit changes with noise added to the data (Ramani,
 Blu and Unser 2008, "Monte-Carlo SURE: a black-box optimization of regularization
@@ -21,9 +29,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jdeconv.restore import noise
 from jdeconv.restore.blur import Blur
+from jdeconv.restore.spectrum import unevenness
 
-CRITERIA = ("sure", "gcv", "discrepancy")
+CRITERIA = ("sure", "gcv", "discrepancy", "whiteness", "unstated")
 STEPS = 15  # iterations per weight, each begun at the last one's end
 _PROBE = 0.3  # noise added to the data, in noise levels
 _PIXELS = 2**16  # of larger images the centre tells the weight
@@ -70,6 +80,9 @@ def criterion(
         return jnp.sum(counts * values, spatial) / number
 
     fitted = fit(y)
+    pattern = unevenness(counts * (y - fitted) / std, num_axes)
+    if name == "whiteness":
+        return pattern
     misfit = mean(((y - fitted) / std) ** 2)
     if name == "discrepancy":
         return (misfit - 1) ** 2
@@ -80,7 +93,11 @@ def criterion(
     freedom = mean(probe * moved / (_PROBE * std))
     if name == "gcv":
         return misfit / jnp.maximum(1 - freedom, 1e-3) ** 2
-    return misfit - 1 + 2 * freedom
+    sure = misfit - 1 + 2 * freedom
+    if name == "unstated":
+        found = noise.estimate_std(y, num_axes=num_axes) ** 2
+        return jnp.where(2 * found > mean(std**2), sure, pattern)
+    return sure
 
 
 def minimum(tried: Array, values: Array, *, joint: bool) -> Array:

@@ -67,3 +67,20 @@ def test_flat_images_have_no_noise():
 def test_what_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_white_noise_is_even_and_patterns_are_not():
+    from jdeconv.restore.spectrum import unevenness
+
+    white = jax.random.normal(jax.random.key(3), (2, 63, 64))
+    found = unevenness(white, 2)
+    assert found.shape == (2,) and abs(found - 2).max() < 0.15
+    assert abs(unevenness(1e-6 * white, 2) - found).max() < 1e-4
+    striped = white + jnp.sin(jnp.arange(64) * 0.8)
+    assert (unevenness(striped, 2) > 50).all()
+    # By Parseval: the energy of the circular autocorrelation over its squared peak.
+    x = np.asarray(white[0] - white[0].mean(), np.float64)
+    lags = np.fft.ifft2(abs(np.fft.fft2(x)) ** 2).real
+    expected = (lags**2).sum() / lags[0, 0] ** 2
+    np.testing.assert_allclose(found[0], expected, rtol=1e-4)
+    assert jnp.isfinite(unevenness(jnp.zeros((8, 8)), 2))

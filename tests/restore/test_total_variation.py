@@ -173,7 +173,7 @@ def test_a_boundary_that_is_known_does_no_harm(photograph, boundary):
     scene = photograph[:64, :64]
     y = Blur(kernel, scene.shape, boundary)(scene)
     known, unknown = (
-        rmse(total_variation(y, kernel, boundary=b).image, scene)
+        rmse(total_variation(y, kernel, weight="sure", boundary=b).image, scene)
         for b in (boundary, "unknown")
     )
     # What lies beyond, mirrored or drawn out, is hardly news; that it is dark is.
@@ -254,3 +254,20 @@ def test_gradients(photograph):
 def test_bad_input(change, message):
     with pytest.raises(ValueError, match=message):
         total_variation(jnp.ones((8, 8)), jnp.ones((3, 3)), **change)
+
+
+def test_what_nobody_stated_is_told_by_risk_or_by_whiteness(photograph):
+    from jdeconv.restore.weights import criterion
+
+    y = photograph[:64, :64]
+    fits = jnp.stack([0.9 * y, jnp.roll(y, 1, -1)])
+    ones = jnp.ones_like(y)
+
+    def values(name, image, std):
+        fit = lambda z: fits + 0.1 * (z - image)  # noqa: E731
+        return criterion(name, fit, image, ones, std * ones, 2)
+
+    noisy = noise.gaussian(jax.random.key(0), y, 0.1)
+    for image, std, name in ((noisy, 0.1, "sure"), (y, 0.3, "whiteness")):
+        expected = values(name, image, std)
+        np.testing.assert_array_equal(values("unstated", image, std), expected)

@@ -5,7 +5,8 @@
 
 `prepare` writes the luma of the training images in five sizes (1, 0.9, 0.8, 0.7, 0.6)
 and four rotations, as Dong et al. 2016 did, and of the test images as they are.
-`evaluate` prints PSNR of luma, 8 bits, without a margin of `scale` pixels.
+`evaluate` prints PSNR of luma, 8 bits, without a margin of `scale` pixels, and keeps
+the mean over the images in the workdir, for `benchmarks.results collect`.
 """
 
 import argparse
@@ -87,6 +88,17 @@ def evaluate(folder: pathlib.Path, workdir: str, which: str = "best") -> dict:
     return {"scale": scale, "step": run.step, "mean": mean, "images": rows}
 
 
+def keep(result: dict, workdir: str) -> None:
+    """Writes WORKDIR/whole_images.json: means over the images, and standard errors."""
+    content = {"split": "test", "step": result["step"]}
+    for name, key in (("whole_psnr", "psnr"), ("whole_bicubic", "bicubic")):
+        values = [image[key] for image in result["images"].values()]
+        error = np.std(values, ddof=1) / len(values) ** 0.5
+        content |= {f"test/{name}": np.mean(values), f"test/{name}_sem": float(error)}
+    path = pathlib.Path(workdir) / "whole_images.json"
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
 def main(argv: list[str]) -> int:
     """Runs one of the two commands."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -103,6 +115,7 @@ def main(argv: list[str]) -> int:
         print(prepare(given.train, given.test, given.out), "training images")
     else:
         result = evaluate(given.images, given.workdir, given.checkpoint)
+        keep(result, given.workdir)
         print(json.dumps(result, indent=1))
     return 0
 

@@ -11,6 +11,7 @@ from jdeconv.train.logging import read_metrics
 from jdeconv.train.loop import NonFiniteError, train_and_evaluate
 from jdeconv.train.optim import make_optimizer, make_schedule
 from jdeconv.train.parallel import Parallel, make_parallel
+from jdeconv.train.published import load_published, save_weights
 from jdeconv.train.state import TrainState, create_state
 from jdeconv.train.step import eval_step, train_step
 
@@ -25,6 +26,7 @@ __all__ = [
     "eval_step",
     "evaluate",
     "load_model",
+    "load_published",
     "load_run",
     "make_optimizer",
     "make_parallel",
@@ -33,6 +35,7 @@ __all__ = [
     "parse_duration",
     "read_config",
     "read_metrics",
+    "save_weights",
     "train_and_evaluate",
     "train_step",
 ]

@@ -121,8 +121,10 @@ def card(name: str, record: dict, metric: str, unit: str, scale: float, other: s
 ```python
 from jdeconv import models, train
 
-network = models.load("{name}")  # as it was trained: preprocessed arrays
-run = train.load_published("{name}")  # with its preprocessing: images as in files
+# The network alone, which takes preprocessed arrays.
+network = models.load("{name}")
+# With its preprocessing: run.apply takes images as files hold them.
+run = train.load_published("{name}")
 ```
 
 - **Network**: `{model["name"]}` ({options}), {numbers:,} numbers, float32.

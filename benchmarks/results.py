@@ -21,8 +21,6 @@ from jdeconv.models.published import FOLDER as WEIGHTS
 from jdeconv.models.published import published, read_weights
 from jdeconv.train.config import flatten
 from jdeconv.train.published import portable
-from jdeconv.train.records import read_run
-from jdeconv.train.setup import make_plan
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "configs" / "results"
@@ -65,12 +63,6 @@ KEPT = ("likelihood.json", "whole_images.json")
 LARGEST = 2 << 20  # bytes of weights that are published
 
 
-def planned_steps(workdir: pathlib.Path) -> int:
-    """The number of steps of a run."""
-    config, source = read_run(workdir)
-    return make_plan(config, source["num_train"]).total
-
-
 def kept(workdir: pathlib.Path, step: int) -> dict[str, float]:
     """What `jdeconv evaluate --checkpoint latest` and others have kept of a run."""
     found: dict[str, float] = {}
@@ -110,10 +102,9 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
         config = json.loads((workdir / "config.json").read_text())
         environment = json.loads((workdir / "environment.json").read_text())
         final = [r for r in train.read_metrics(workdir) if "test/loss" in r]
-        total = planned_steps(workdir)
-        if not final or final[-1]["step"] < total:
-            raise ValueError(f"{workdir}: not evaluated at its last step, {total}, yet")
-        final[-1] |= kept(workdir, total)
+        if train.finished(workdir) is None:
+            raise ValueError(f"{workdir}: not at its end yet, or not evaluated there")
+        final[-1] |= kept(workdir, final[-1]["step"])
         runs[config.pop("seed")] = (config, environment, final)
     configs = [config for config, _, _ in runs.values()]
     if any(config != configs[0] for config in configs):

@@ -71,6 +71,9 @@ def test_record_does_not_say_where_a_machine_keeps_its_folders(tmp_path):
     (tmp_path / "run" / "metrics.jsonl").write_text(json.dumps(last) + "\n")
     whole = {"split": "test", "step": 3000, "test/whole": 7.0, "test/whole_sem": 0.5}
     (tmp_path / "run" / "whole_images.json").write_text(json.dumps(whole))
+    with pytest.raises(ValueError, match="not at its end yet"):
+        results.record("nuclei_unet", [tmp_path / "run"])
+    (tmp_path / "run" / "checkpoints" / "latest" / "3000").mkdir(parents=True)
     record = results.record("nuclei_unet", [tmp_path / "run"])
     assert record["metrics"]["whole"]["seeds"] == {"0": 7.0}
     assert f" --config.batch_size={config.batch_size} " in record["command"]

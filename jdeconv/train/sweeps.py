@@ -72,6 +72,11 @@ class Sweep:
         """Of one run."""
         return self.folder / f"{cell.name}-{seed}"
 
+    @property
+    def complete(self) -> bool:
+        """Whether every cell has a result of every seed."""
+        return all(set(cell.results) == set(self.seeds) for cell in self.cells)
+
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON, with the environment of this process."""
         return {

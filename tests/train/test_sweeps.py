@@ -61,7 +61,7 @@ def test_a_sweep_is_trained_once(config, tmp_path, monkeypatch, capsys):
 
     # Called again: nothing is trained, and the results are those of the runs.
     result = train.sweep(config, workdir)
-    assert len(trained) == 2
+    assert len(trained) == 2 and result.complete
     for cell, kept in zip(result.cells, whole["cells"]):
         last = train.read_metrics(result.workdir(cell, 0))[-1]
         assert cell.results[0]["test/accuracy"] == last["test/accuracy"]
@@ -99,7 +99,7 @@ def test_a_run_that_diverges_does_not_stop_the_rest(config, tmp_path, monkeypatc
     ):
         monkeypatch.setattr(f"jdeconv.train.sweeps.{name}", stand_in)
     result = train.sweep(config, tmp_path / "sweep", seeds=3)
-    assert result.interrupted == "SIGTERM"
+    assert result.interrupted == "SIGTERM" and not result.complete
     bad, good = result.cells
     assert bad.failed == {n: "loss is nan at step 1" for n in (0, 1)}
     assert list(good.results) == [0]  # what was interrupted has no result yet

@@ -64,9 +64,9 @@ def run(argv: Sequence[str]) -> int:
     result = train.sweep(
         arguments.config, arguments.workdir, overrides=overrides, seeds=arguments.seeds
     )
-    file = sweep_report.write(result, metrics=arguments.metric)
+    files = sweep_report.write(result, metrics=arguments.metric)
     print(sweep_report.table(result, arguments.metric))
-    print(f"written to {file}, {file.stem}.json and {file.stem}.png")
+    print(f"written to {', '.join(map(str, files))}")
     if result.interrupted:
         print(f"{result.interrupted}: the same command goes on from here")
     return 1 if any(cell.failed for cell in result.cells) else 0

@@ -28,7 +28,7 @@ def check_plotting() -> None:
 
 def write(
     sweep: "Sweep", *, metrics: Sequence[str] = (), plot: bool = True
-) -> pathlib.Path:
+) -> list[pathlib.Path]:
     """Writes sweep.json, sweep.md and, with a plot, sweep.png into the sweep's folder.
 
     Args:
@@ -37,7 +37,7 @@ def write(
       plot: whether to draw.
 
     Returns:
-      The path of the table.
+      The files written.
 
     Raises:
       ValueError: an unknown metric; the message lists the known ones.
@@ -45,11 +45,13 @@ def write(
     text = table(sweep, metrics)
     folder = sweep.folder
     folder.mkdir(parents=True, exist_ok=True)
-    records.write_json(folder / "sweep.json", sweep.to_json())
-    (folder / "sweep.md").write_text(f"{text}\n")
+    written = [folder / "sweep.json", folder / "sweep.md"]
+    records.write_json(written[0], sweep.to_json())
+    written[1].write_text(f"{text}\n")
     if plot and any(cell.results for cell in sweep.cells):
-        figures.save_plot(draw(sweep, metrics), folder / "sweep.png")
-    return folder / "sweep.md"
+        written.append(folder / "sweep.png")
+        figures.save_plot(draw(sweep, metrics), written[-1])
+    return written
 
 
 def table(sweep: "Sweep", metrics: Sequence[str] = ()) -> str:

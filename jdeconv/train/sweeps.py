@@ -194,12 +194,14 @@ def sweep(
                 result.interrupted = train_and_evaluate(config, workdir)["interrupted"]
             except NonFiniteError as error:
                 cell.failed[seed] = str(error)
+            result.criterion = _criterion(workdir)
             if result.interrupted:
                 break
             done = finished(workdir, config)
+        else:
+            result.criterion = _criterion(workdir)
         if done is not None:
             cell.results[seed] = done
-        result.criterion = _criterion(workdir)
         sweep_report.write(result, plot=False)
     sweep_report.write(result)
     return result
@@ -258,6 +260,8 @@ def _plain(value: Any) -> str:
     """A value as part of a folder's name."""
     if isinstance(value, tuple | list):
         return "x".join(map(_plain, value))
+    if isinstance(value, float):
+        return f"{value:.12g}"
     return re.sub(r"[^\w.+-]", "_", str(value))
 
 

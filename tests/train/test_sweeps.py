@@ -145,10 +145,12 @@ def test_cells_know_all_that_varies(tmp_path):
         {"dtype": "float32"},
         {"model.blocks": ((2,), (3, 4))},
         {"optimizer.name": "sgd"},
+        {"optimizer.learning_rate": 3e-4},
     ]
     cells, configs = read_sweep(with_sweep(tmp_path, f"return {grid}"))
-    assert [c.name for c in cells] == ["dtype=float32", "blocks=2x3x4", "name=sgd"]
-    assert [c.fields["optimizer.name"] for c in cells] == ["adam", "adam", "sgd"]
+    given = ["name=sgd", "learning_rate=0.0003"]
+    assert [c.name for c in cells] == ["dtype=float32", "blocks=2x3x4", *given]
+    assert [c.fields["optimizer.name"] for c in cells][1:] == ["adam", "sgd", "adam"]
     assert configs["blocks=2x3x4"].model.blocks == ((2,), (3, 4))
     names = short_names(["model.name", "optimizer.name", "seed"])
     assert list(names.values()) == ["model.name", "optimizer.name", "seed"]

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks import super_resolution
 from jdeconv import data, models, train
 from jdeconv.models.published import read_weights
 from jdeconv.train import setup
@@ -111,6 +112,16 @@ def test_autoencoder_of_500_digits_is_as_recorded(shared_data):
     found = measured("autoencoder_mnist", str(shared_data / "tfds"), examples=500)
     value, _ = recorded("autoencoder_mnist")["loss"]
     assert abs(found["loss"].mean - value) < 2 * found["loss"].standard_error
+
+
+@pytest.mark.slow
+def test_fsrcnn_reaches_its_recorded_psnr_on_set5(shared_data):
+    run = train.load_published("fsrcnn_t91")
+    found = super_resolution.evaluate(shared_data / "images" / "set5", run)["mean"]
+    expected = recorded("fsrcnn_t91")
+    # A pixel that is rounded otherwise moves the mean by less than this.
+    assert found["psnr"] == pytest.approx(expected["whole_psnr"][0], abs=1e-3)
+    assert found["bicubic"] == pytest.approx(expected["whole_bicubic"][0], abs=1e-9)
 
 
 @pytest.mark.slow

@@ -48,8 +48,8 @@ LIMITS = {
     "tutorial_mnist": "Knows centred white digits on black, 28 x 28, and nothing else.",
     "mnist_cnn": "Knows centred white digits on black, 28 x 28, and nothing else.",
     "fashion_cnn": (
-        "Knows single garments on black, 28 x 28; most of its errors should be "
-        "expected between shirts, T-shirts, pullovers and coats."
+        "Knows single garments on black, 28 x 28. Most of its errors on the test set "
+        "are between shirts, T-shirts, pullovers and coats."
     ),
     "autoencoder_mnist": (
         "Compresses digits through a grid of 7 x 7 x 32, which has more numbers than "

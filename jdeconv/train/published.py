@@ -12,6 +12,7 @@ from jdeconv import models
 from jdeconv.data.images import replacing
 from jdeconv.models.published import npz_arrays, read_weights
 from jdeconv.train import records, setup
+from jdeconv.train.config import complete
 from jdeconv.train.evaluation import TrainedRun, class_names, load_run
 
 
@@ -37,8 +38,10 @@ def save_weights(
         raise ValueError(f"path={str(path)!r}: must end in .npz")
     run = load_run(folder, which)
     _, source = records.read_run(folder)
+    config = run.config.copy_and_resolve_references()
+    complete(config.model)  # so that no later default can change the network
     about = {
-        "config": portable(run.config.to_dict()),
+        "config": portable(config.to_dict()),
         "image_shape": run.image_shape,
         "source": {**source, "name": run.config.data.source.partition(":")[0]},
         "step": run.step,

@@ -43,6 +43,8 @@ def test_file_of_a_run_gives_the_logits_of_its_checkpoint(workdir, tmp_path, rng
     assert (loaded.step, loaded.image_shape) == (6, (8, 8, 1))
     assert loaded.class_names == run.class_names == tuple("0123456789")
     assert loaded.task == run.task
+    # All options of the network are named: a default that changes later is no matter.
+    assert set(loaded.config.model) == {"name", *models.options("cnn")}
     # It is the moving average that is kept: the parameters themselves are elsewhere.
     device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     abstract = setup.abstract_state(run.config, SOURCE)

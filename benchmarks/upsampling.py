@@ -79,9 +79,9 @@ def trained(sweep: train.Sweep, cell: Cell) -> dict:
         "seeds": {
             str(seed): {name: cell.results[seed][f"test/{name}"] for name in METRICS}
             for seed in sweep.seeds
-            if seed in cell.results
         },
         "steps": cell.results[0]["step"],
+        "wall_time_s": [round(r["wall_time_s"]) for r in cell.results.values()],
     }
 
 
@@ -128,7 +128,8 @@ Fashion-MNIST, {first["steps"]} steps of batch 128
 ([configs/upsampling.py](../configs/upsampling.py)); only what doubles the grid in the
 decoder varies, twice from 32 channels to 32. Means over the seeds {seeds} and their
 standard deviation; times per image in batches of {record["batch_size"]}, medians of
-variants that take turns, on a machine that had other work to do.
+variants that take turns, on a machine that had other work to do (their quartiles are in
+configs/results/upsampling.json).
 
 {table(record)}
 
@@ -173,6 +174,7 @@ def main():
         "name": "upsampling",
         "command": f"python -m benchmarks.upsampling --seeds {seeds}",
         "batch_size": 128,
+        "wall_time_s": sum(sum(cell["wall_time_s"]) for cell in cells),
         "cells": cells,
     }
     RESULT.write_text(json.dumps(record, indent=1) + "\n")

@@ -2,13 +2,14 @@
 
     python -m benchmarks.checkerboard --workdir runs/checkerboard [--seeds 1]
 
-Writes configs/results/checkerboard.json, and docs/checkerboard.md and .png from it.
-Variants that are trained already are not trained again.
+Trains the variants as `jdeconv sweep` does, measures what they make, and writes
+configs/results/checkerboard.json, and docs/checkerboard.md and .png from it.
 """
 
 import argparse
 import json
 import pathlib
+import sys
 import time
 
 import jax
@@ -19,9 +20,11 @@ from configs import checkerboard as study
 from jdeconv import checkerboard, data, figures, train
 from jdeconv.train import setup
 from jdeconv.train.records import environment, read_run
+from jdeconv.train.sweeps import Cell
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULT = ROOT / "configs" / "results" / "checkerboard.json"
+CONFIG = str(ROOT / "configs" / "checkerboard.py")
 PAGE = ROOT / "docs" / "checkerboard.md"
 COUNT = 512  # images whose energy is taken
 SHOWN = 6
@@ -57,16 +60,14 @@ def real_images(config) -> np.ndarray:
     return np.asarray(data.Preprocess(size=size).forward(images)[0])
 
 
-def measure(variant: str, seeds: int, workdir: pathlib.Path):
+def measure(sweep: train.Sweep, cell: Cell):
     """The numbers of one variant, and images of its first seed."""
     found, images = [], {}
-    for seed in range(seeds):
-        config = study.get_config(variant)
-        config.seed = seed
-        folder = workdir / f"{variant}-{seed}"
-        final = train.train_and_evaluate(config, folder)
+    for seed in sweep.seeds:
+        folder = sweep.workdir(cell, seed)
+        final = cell.results[seed]
         run = train.load_run(folder, "latest")
-        described = read_run(folder)[1]
+        config, described = read_run(folder)
         # The state before the first step, as the run made it; in training mode, as the
         # running means know nothing yet.
         start = setup.build_state(config, described, train.make_parallel())
@@ -89,7 +90,7 @@ def measure(variant: str, seeds: int, workdir: pathlib.Path):
     upsample = config.model.upsample
     transposed = upsample == "conv_transpose"
     ratio = checkerboard.all_ones_ratio(window, 2) if transposed else None
-    return {"variant": variant, "all_ones": ratio, "seeds": found}, images
+    return {"variant": cell.name, "all_ones": ratio, "seeds": found}, images
 
 
 def table(record: dict) -> str:
@@ -193,9 +194,10 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
     start = time.time()
-    measured = {
-        v: measure(v, arguments.seeds, arguments.workdir) for v in study.VARIANTS
-    }
+    sweep = train.sweep(CONFIG, arguments.workdir, seeds=arguments.seeds)
+    if not sweep.complete:
+        sys.exit(f"not all runs are finished, see {sweep.folder / 'sweep.md'}")
+    measured = {cell.name: measure(sweep, cell) for cell in sweep.cells}
     real = real_images(study.get_config())
     record = {
         **environment(),

@@ -2,13 +2,14 @@
 
     python -m benchmarks.kernel_size --workdir runs/kernel_size [--seeds 3]
 
-Writes configs/results/kernel_size.json, and docs/kernel_size.md and .png from it. Cells
-that are trained already are not trained again.
+Trains the grid as `jdeconv sweep` does, measures the networks, and writes
+configs/results/kernel_size.json, and docs/kernel_size.md and .png from it.
 """
 
 import argparse
 import json
 import pathlib
+import sys
 import time
 
 import jax
@@ -17,26 +18,15 @@ import numpy as np
 from flax import nnx
 
 from configs import kernel_size
-from jdeconv import data, figures, models, ops, train
+from jdeconv import data, figures, models, train
+from jdeconv.checkerboard import all_ones_ratio
 from jdeconv.train.records import environment
+from jdeconv.train.sweeps import Cell
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULT = ROOT / "configs" / "results" / "kernel_size.json"
+CONFIG = str(ROOT / "configs" / "kernel_size.py")
 IMAGE = (28, 28, 1)
-
-
-def checkerboard(window: int, stride: int) -> float:
-    """Largest over smallest interior value of an all-ones kernel on all-ones input.
-
-    1 is no checkerboard; infinity means that some positions are never reached. The
-    measure of Odena et al. 2016, and a property of window and stride alone.
-    """
-    x = ops.conv_transpose(
-        jnp.ones((64, 64, 1)), jnp.ones((window, window, 1, 1)), strides=stride
-    )
-    margin = 2 * max(window, stride)
-    inner = np.asarray(x)[margin:-margin, margin:-margin]
-    return float(inner.max() / inner.min()) if inner.min() > 0 else float("inf")
 
 
 def phase_ratio(features: np.ndarray, stride: int) -> float:
@@ -50,17 +40,16 @@ def phase_ratio(features: np.ndarray, stride: int) -> float:
     return float(max(rms) / max(min(rms), 1e-12))
 
 
-def multiply_adds(window: int, stride: int, channels: int, size: int) -> int:
-    """Of the transposed convolution on a size x size grid: one per tap and input."""
-    del stride  # every input entry meets every tap, whatever the stride
-    return size * size * window * window * channels * channels
+def multiply_adds(model: nnx.Module) -> int:
+    """Of the transposed convolution: one per tap and input, whatever the stride."""
+    rows = models.summary(model, IMAGE).rows
+    (layer,) = (row for row in rows if row.type == "ConvTranspose")
+    assert layer.multiply_adds is not None  # one of ours
+    return layer.multiply_adds
 
 
-def step_time(config, batch_size: int = 32, repeats: int = 9) -> float:
+def step_time(model: nnx.Module, batch_size: int = 32, repeats: int = 9) -> float:
     """Median milliseconds of forward and backward of the whole network, per image."""
-    model = models.build(
-        config.model, image_shape=IMAGE, num_classes=10, rngs=nnx.Rngs(0)
-    )
     x = jax.random.uniform(jax.random.key(0), (batch_size, *IMAGE))
 
     @nnx.jit
@@ -76,29 +65,25 @@ def step_time(config, batch_size: int = 32, repeats: int = 9) -> float:
     return 1e3 * float(np.median(times)) / batch_size
 
 
-def measure(window: int, stride: int, seeds: int, workdir: pathlib.Path, data_dir):
-    """One cell of the grid."""
-    accuracies, ratios = [], []
-    for seed in range(seeds):
-        config = kernel_size.get_config(f"{window}x{stride}")
-        config.seed = seed
-        if data_dir:
-            config.data.data_dir = data_dir
-        cell = workdir / f"{window}x{stride}-{seed}"
-        final = train.train_and_evaluate(config, cell)
-        accuracies.append(final["test/accuracy"])
-        run = train.load_run(cell)
-        test = data.load_source(config.data, "test")
+def measure(sweep: train.Sweep, cell: Cell) -> dict:
+    """What is to be known of one cell of the grid beside its accuracy."""
+    ratios = []
+    for seed in sweep.seeds:
+        run = train.load_run(sweep.workdir(cell, seed))
+        test = data.load_source(run.config.data, "test")
         images = np.stack([test[i]["image"] for i in range(64)])
         x, _ = run.task.preprocess.forward(images)
+        stride = run.config.model.strides
         ratios.append(phase_ratio(np.asarray(run.model.features(x)), stride))
+    window = run.config.model.deconv_kernel_size
+    accuracies = [cell.results[seed]["test/accuracy"] for seed in sweep.seeds]
     return {
         "window": window,
         "stride": stride,
-        "checkerboard": checkerboard(window, stride),
+        "checkerboard": all_ones_ratio(window, stride),
         "learned_phase_ratio": float(np.mean(ratios)),
-        "multiply_adds": multiply_adds(window, stride, config.model.features, 26),
-        "ms_per_image": step_time(config),
+        "multiply_adds": multiply_adds(run.model),
+        "ms_per_image": step_time(run.model),
         "accuracy": float(np.mean(accuracies)),
         "accuracy_by_seed": accuracies,
     }
@@ -162,12 +147,14 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--data_dir", default=None)
     arguments = parser.parse_args()
+    given = {"data.data_dir": arguments.data_dir} if arguments.data_dir else {}
     start = time.time()
-    cells = [
-        measure(w, s, arguments.seeds, arguments.workdir, arguments.data_dir)
-        for s in kernel_size.STRIDES
-        for w in kernel_size.WINDOWS
-    ]
+    sweep = train.sweep(
+        CONFIG, arguments.workdir, overrides=given, seeds=arguments.seeds
+    )
+    if not sweep.complete:
+        sys.exit(f"not all runs are finished, see {sweep.folder / 'sweep.md'}")
+    cells = [measure(sweep, cell) for cell in sweep.cells]
     record = {
         **environment(),
         "name": "kernel_size",

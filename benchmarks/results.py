@@ -1,20 +1,26 @@
 """Records of training runs, and the table in the README made of them.
 
     python -m benchmarks.results collect tutorial_mnist runs/tutorial_mnist-0 ...
+    python -m benchmarks.results publish tutorial_mnist runs/tutorial_mnist-0
     python -m benchmarks.results table
 
 `collect` writes configs/results/NAME.json from finished runs of configs/NAME.py, one
-per seed; `table` writes the table of all records into the README.
+per seed; `publish` the weights of one of them, for `models.load`; `table` the table of
+all records into the README, and the model cards of what is published.
 """
 
 import argparse
 import json
 import pathlib
+import shlex
 import statistics
 
+from benchmarks import cards
 from jdeconv import train
-from jdeconv.train.records import read_run
-from jdeconv.train.setup import make_plan
+from jdeconv.models.published import FOLDER as WEIGHTS
+from jdeconv.models.published import published, read_weights
+from jdeconv.train.config import flatten
+from jdeconv.train.published import portable
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "configs" / "results"
@@ -43,22 +49,41 @@ ROWS = {
     "nuclei_deconvnet": ("iou_nucleus", "IoU of all pixels, %", 100, ""),
     "membranes_unet": ("dice_membrane", "Dice of all pixels, %", 100, ""),
     "dcgan_mnist": ("swd", "distance of patches x 1000", 1, ""),
+    "fsrcnn_t91": (
+        "whole_psnr",
+        "PSNR of Set5, dB",
+        1,
+        "33.06 (Dong et al., 2016)",
+    ),
 }
+# What went in, or what stands beside it, in the same unit.
+BESIDE = {"psnr": ("input_psnr", "input"), "whole_psnr": ("whole_bicubic", "bicubic")}
+# What another command has measured of a run's last step, kept in its workdir.
+KEPT = ("likelihood.json", "whole_images.json")
+LARGEST = 2 << 20  # bytes of weights that are published
 
 
-def planned_steps(workdir: pathlib.Path) -> int:
-    """The number of steps of a run."""
-    config, source = read_run(workdir)
-    return make_plan(config, source["num_train"]).total
+def kept(workdir: pathlib.Path, step: int) -> dict[str, float]:
+    """What `jdeconv evaluate --checkpoint latest` and others have kept of a run."""
+    found: dict[str, float] = {}
+    for path in (workdir / name for name in KEPT):
+        content = json.loads(path.read_text()) if path.exists() else {}
+        if (content.get("split"), content.get("step")) == ("test", step):
+            found |= {n: x for n, x in content.items() if n.startswith("test/")}
+    return found
 
 
-def likelihood(workdir: pathlib.Path, step: int) -> dict[str, float]:
-    """What `jdeconv evaluate --checkpoint latest` has kept of a run's last step."""
-    path = workdir / "likelihood.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    if (kept.get("split"), kept.get("step")) != ("test", step):
-        return {}
-    return {n: x for n, x in kept.items() if n.startswith("test/")}
+def overrides(name: str, argument: str, config: dict) -> dict[str, str]:
+    """The fields in which a run's config differs from that of configs/NAME.py."""
+    spec = f"{ROOT / 'configs' / name}.py" + (f":{argument}" if argument else "")
+    of_file = flatten(portable(train.read_config(spec).to_dict()))
+    apart = {"seed", "init_from", "data.data_dir", "data.source"}
+    plain = json.loads(json.dumps(of_file))
+    return {
+        field: str(value)
+        for field, value in flatten(config).items()
+        if field in plain and field not in apart and plain[field] != value
+    }
 
 
 def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
@@ -77,10 +102,9 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
         config = json.loads((workdir / "config.json").read_text())
         environment = json.loads((workdir / "environment.json").read_text())
         final = [r for r in train.read_metrics(workdir) if "test/loss" in r]
-        total = planned_steps(workdir)
-        if not final or final[-1]["step"] < total:
-            raise ValueError(f"{workdir}: not evaluated at its last step, {total}, yet")
-        final[-1] |= likelihood(workdir, total)
+        if train.finished(workdir) is None:
+            raise ValueError(f"{workdir}: not at its end yet, or not evaluated there")
+        final[-1] |= kept(workdir, final[-1]["step"])
         runs[config.pop("seed")] = (config, environment, final)
     configs = [config for config, _, _ in runs.values()]
     if any(config != configs[0] for config in configs):
@@ -90,12 +114,11 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
     if len(steps) > 1:
         raise ValueError(f"{name}: the runs ended at different steps, {steps}")
     config, environment, _ = runs[min(runs)]
+    config = json.loads(json.dumps(portable(config)))
+    given = overrides(name, argument, config)
     if config.get("init_from"):
-        config["init_from"] = "runs/" + pathlib.Path(config["init_from"]).name
-    kind, _, place = config["data"]["source"].partition(":")
-    if kind == "folder":  # where a machine keeps it is of no use elsewhere
-        config["data"]["source"] = f"folder:data/{pathlib.Path(place).name}"
-    init = f" --config.init_from={config['init_from']}" if config["init_from"] else ""
+        given["init_from"] = config["init_from"]
+    options = "".join(f" --config.{f}={shlex.quote(x)}" for f, x in given.items())
     names = [n for n in last[min(last)] if n.startswith("test/")]
     return {
         "name": name,
@@ -130,7 +153,7 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
         "versions": {"python": environment["python"], **environment["versions"]},
         "commit": environment["commit"],
         "command": f"jdeconv train --config configs/{name}.py"
-        f"{':' if argument else ''}{argument} --config.seed=SEED{init} "
+        f"{':' if argument else ''}{argument} --config.seed=SEED{options} "
         f"--workdir runs/{name}-SEED",
         "config": config,
     }
@@ -143,7 +166,7 @@ def table() -> str:
         "deviation | published | steps | training time |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, (metric, unit, scale, published) in ROWS.items():
+    for name, (metric, unit, scale, other) in ROWS.items():
         path = RESULTS / f"{name}.json"
         if not path.exists():
             continue
@@ -157,13 +180,14 @@ def table() -> str:
         shown = (
             f"{scale * value['mean']:.{digits}f} ± {scale * value['sem']:.{digits}f}"
         )
-        if "input_psnr" in data["metrics"] and unit.startswith("PSNR"):
-            shown += f" (input {data['metrics']['input_psnr']['mean']:.2f})"
+        beside, what = BESIDE.get(metric, ("", ""))
+        if beside in data["metrics"]:
+            shown += f" ({what} {data['metrics'][beside]['mean']:.2f})"
         minutes = statistics.mean(data["wall_time_s"]) / 60
         shown_name = ":".join(filter(None, (name, data.get("argument"))))
         lines.append(
             f"| [`{shown_name}`](configs/{name}.py) | {metric}, {unit} | {shown} | "
-            f"{seeds} | {published or '-'} | {data['steps']} | {minutes:.0f} min, "
+            f"{seeds} | {other or '-'} | {data['steps']} | {minutes:.0f} min, "
             f"{data['device']} |"
         )
     return "\n".join(lines)
@@ -177,6 +201,41 @@ def readme_with(table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
+def publish(name: str, workdir: pathlib.Path) -> pathlib.Path:
+    """Writes jdeconv/models/weights/NAME.npz: the last step of a recorded run.
+
+    Raises:
+      ValueError: the run is not one of those in configs/results/NAME.json, or its
+        weights are too large.
+    """
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        raise ValueError(f"{name} has no record yet: `collect` it first")
+    data = json.loads(path.read_text())
+    config = portable(json.loads((workdir / "config.json").read_text()))
+    seed = str(config.pop("seed"))
+    if config != data["config"] or seed not in data["metrics"]["loss"]["seeds"]:
+        raise ValueError(f"{workdir} is no run of the record {path}")
+    target = WEIGHTS / f"{name}.npz"
+    trial = target.with_name(f".{name}.npz")
+    train.save_weights(workdir, trial, which="latest")
+    about, _ = read_weights(trial)
+    size = trial.stat().st_size
+    if about["step"] != data["steps"] or size > LARGEST:
+        trial.unlink()
+        raise ValueError(
+            f"{workdir}: weights of step {about['step']}, {size} bytes; published are "
+            f"those of step {data['steps']}, of at most {LARGEST} bytes"
+        )
+    return trial.replace(target)
+
+
+def card_of(name: str) -> str:
+    """The model card of published weights."""
+    data = json.loads((RESULTS / f"{name}.json").read_text())
+    return cards.card(name, data, *ROWS[name])
+
+
 def main():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -185,14 +244,21 @@ def main():
     collect.add_argument("name")
     collect.add_argument("workdirs", nargs="+", type=pathlib.Path)
     collect.add_argument("--argument", default="", help="of the config, as in NAME:32")
-    verbs.add_parser("table", help="write the table into the README")
+    weights = verbs.add_parser("publish", help="write jdeconv/models/weights/NAME.npz")
+    weights.add_argument("name")
+    weights.add_argument("workdir", type=pathlib.Path)
+    verbs.add_parser("table", help="write the table into the README, and the cards")
     arguments = parser.parse_args()
     if arguments.verb == "collect":
         content = record(arguments.name, arguments.workdirs, arguments.argument)
         path = RESULTS / f"{arguments.name}.json"
         path.write_text(json.dumps(content, indent=1) + "\n")
         print(path)
+    if arguments.verb == "publish":
+        print(publish(arguments.name, arguments.workdir))
     README.write_text(readme_with(table()))
+    for name in published():
+        (WEIGHTS / f"{name}.md").write_text(card_of(name))
 
 
 if __name__ == "__main__":

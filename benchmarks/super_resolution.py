@@ -2,10 +2,13 @@
 
     python -m benchmarks.super_resolution prepare T91 SET5 data/t91
     python -m benchmarks.super_resolution evaluate SET5 runs/fsrcnn_t91_3-0
+    python -m benchmarks.super_resolution evaluate SET5 fsrcnn_t91
 
 `prepare` writes the luma of the training images in five sizes (1, 0.9, 0.8, 0.7, 0.6)
 and four rotations, as Dong et al. 2016 did, and of the test images as they are.
-`evaluate` prints PSNR of luma, 8 bits, without a margin of `scale` pixels.
+`evaluate` prints PSNR of luma, 8 bits, without a margin of `scale` pixels, and keeps
+the mean over the images in the workdir, for `benchmarks.results collect`; or it takes
+the name of published weights.
 """
 
 import argparse
@@ -15,7 +18,7 @@ import sys
 
 import numpy as np
 
-from jdeconv import data
+from jdeconv import data, train
 from jdeconv.data import colors
 from jdeconv.ops.resample import resize_matrix
 
@@ -41,10 +44,10 @@ def bicubic(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return image
 
 
-def prepare(train: pathlib.Path, test: pathlib.Path, out: pathlib.Path) -> int:
+def prepare(large: pathlib.Path, test: pathlib.Path, out: pathlib.Path) -> int:
     """Writes out/train and out/test; returns the number of training images."""
     count = 0
-    for name, folder in (("train", train), ("test", test)):
+    for name, folder in (("train", large), ("test", test)):
         (out / name).mkdir(parents=True, exist_ok=True)
         files = sorted(p for p in folder.iterdir() if p.suffix in (".bmp", ".png"))
         for file in files:
@@ -66,11 +69,8 @@ def psnr(result: np.ndarray, large: np.ndarray, margin: int) -> float:
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
-def evaluate(folder: pathlib.Path, workdir: str, which: str = "best") -> dict:
+def evaluate(folder: pathlib.Path, run: train.TrainedRun) -> dict:
     """PSNR of a run's network and of bicubic, each image of a folder."""
-    from jdeconv import train
-
-    run = train.load_run(workdir, which)
     scale = run.task.scale  # type: ignore[attr-defined]
     rows = {}
     for file in sorted(p for p in folder.iterdir() if p.suffix in (".bmp", ".png")):
@@ -87,6 +87,17 @@ def evaluate(folder: pathlib.Path, workdir: str, which: str = "best") -> dict:
     return {"scale": scale, "step": run.step, "mean": mean, "images": rows}
 
 
+def keep(result: dict, workdir: str) -> None:
+    """Writes WORKDIR/whole_images.json: means over the images, and standard errors."""
+    content = {"split": "test", "step": result["step"]}
+    for name, key in (("whole_psnr", "psnr"), ("whole_bicubic", "bicubic")):
+        values = [image[key] for image in result["images"].values()]
+        error = np.std(values, ddof=1) / len(values) ** 0.5
+        content |= {f"test/{name}": np.mean(values), f"test/{name}_sem": float(error)}
+    path = pathlib.Path(workdir) / "whole_images.json"
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
 def main(argv: list[str]) -> int:
     """Runs one of the two commands."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,13 +107,17 @@ def main(argv: list[str]) -> int:
         one.add_argument(name, type=pathlib.Path)
     two = verbs.add_parser("evaluate")
     two.add_argument("images", type=pathlib.Path)
-    two.add_argument("workdir")
+    two.add_argument("run", help="its workdir, or a name for jdeconv.models.load")
     two.add_argument("--checkpoint", choices=("best", "latest"), default="best")
     given = parser.parse_args(argv)
     if given.verb == "prepare":
         print(prepare(given.train, given.test, given.out), "training images")
     else:
-        result = evaluate(given.images, given.workdir, given.checkpoint)
+        if pathlib.Path(given.run).is_dir():
+            result = evaluate(given.images, train.load_run(given.run, given.checkpoint))
+            keep(result, given.run)
+        else:
+            result = evaluate(given.images, train.load_published(given.run))
         print(json.dumps(result, indent=1))
     return 0
 

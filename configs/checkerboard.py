@@ -11,11 +11,13 @@ times. The argument names how:
 
     jdeconv train --config configs/checkerboard.py:resize --workdir runs/resize
 
-All five, with a table and a figure (resumable):
+All five, resumable; the second command adds what patterns their images have, before
+and after training, and draws them:
 
+    jdeconv sweep --config configs/checkerboard.py --workdir runs/checkerboard
     python -m benchmarks.checkerboard --workdir runs/checkerboard
 
-Expected: docs/checkerboard.md and configs/results/checkerboard.json, which the second
+Expected: docs/checkerboard.md and configs/results/checkerboard.json, which the last
 command writes. Data: TFDS "fashion_mnist".
 """
 
@@ -55,3 +57,11 @@ def get_config(arg: str | None = None):
     config.eval_every = "500 steps"
     config.checkpoint_every = "500 steps"
     return config.lock()
+
+
+def sweep():
+    """The ways to upsample, by name."""
+    return {
+        name: {"model.upsample": upsample, "model.kernel_size": window}
+        for name, (upsample, window) in VARIANTS.items()
+    }

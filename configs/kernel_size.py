@@ -4,14 +4,15 @@ The tutorial's network with half its channels on MNIST, one epoch, for windows 2
 and strides 1 to 3 of the transposed convolution. The argument names one cell of the
 grid, WINDOWxSTRIDE:
 
-    jdeconv train --config configs/kernel_size.py:4x2 --workdir runs/kernel_size/4x2
+    jdeconv train --config configs/kernel_size.py:4x2 --workdir runs/4x2
 
-The whole grid, with the measure of the checkerboard, the cost and the accuracy of each
-cell, as a table and a plot (resumable):
+The whole grid, resumable; the second command adds the measure of the checkerboard and
+the cost of each cell to the accuracy of the first:
 
-    python -m benchmarks.kernel_size --workdir runs/kernel_size
+    jdeconv sweep --config configs/kernel_size.py --workdir runs/kernel_size --seeds 3
+    python -m benchmarks.kernel_size --workdir runs/kernel_size --seeds 3
 
-Expected: docs/kernel_size.md and configs/results/kernel_size.json, which the second
+Expected: docs/kernel_size.md and configs/results/kernel_size.json, which the last
 command writes (three seeds: 54 runs of about half a minute on 2 CPU cores). Data: TFDS
 "mnist".
 """
@@ -41,3 +42,15 @@ def get_config(arg: str | None = None):
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
     return config.lock()
+
+
+def sweep():
+    """Every window with every stride, named as the argument names them."""
+    return {
+        f"{window}x{stride}": {
+            "model.deconv_kernel_size": window,
+            "model.strides": stride,
+        }
+        for stride in STRIDES
+        for window in WINDOWS
+    }

@@ -6,6 +6,11 @@ As the tutorial describes it: Adam, cross-entropy, 10 epochs of batch 32.
 
 Expected: accuracy 98.5 % or more (see configs/results/tutorial_mnist.json); about 10
 minutes on 2 CPU cores. Data: TFDS "mnist".
+
+How wide must it be? A table and a plot over its channels, shorter if you add
+--config.duration="1 epochs":
+
+    jdeconv sweep --config configs/tutorial_mnist.py --workdir runs/tutorial_width
 """
 
 from jdeconv import train
@@ -27,3 +32,9 @@ def get_config(arg: str | None = None):
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
     return config.lock()
+
+
+def sweep():
+    """Channels of both layers."""
+    for features in (4, 8, 16, 32, 64):
+        yield {"model.features": features}

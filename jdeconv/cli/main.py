@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 VERBS = {
     "train": "train a network, from a config",
+    "sweep": "train a grid of runs of one config, and compare them",
     "evaluate": "measure a trained network on all test images",
     "process": "apply a trained network to image files",
     "deblur": "undo a known blur in image files",

@@ -10,15 +10,19 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jdeconv.train import TrainedRun
 
 _DESCRIPTION = __doc__
 
 
 def process_images(
     images: str | pathlib.Path | Sequence[str | pathlib.Path],
-    workdir: str | pathlib.Path,
+    workdir: "str | pathlib.Path | TrainedRun",
     out: str | pathlib.Path,
     *,
     checkpoint: str = "best",
@@ -38,9 +42,10 @@ def process_images(
 
     Args:
       images: files and folders.
-      workdir: of the training run.
+      workdir: of the training run, or a run that is open already, such as
+        `train.load_published("deblur_photos")`.
       out: folder for the results, NAME.SUFFIX and NAME_figure.png; made if needed.
-      checkpoint: "best" or "latest".
+      checkpoint: "best" or "latest", of the workdir.
       size: the size the network sees. "network": the one it was trained on; "image":
         that of the file; (height, width); "auto": "image" for image networks trained
         on patches cut from larger images, and for those that segment unless they were
@@ -53,18 +58,22 @@ def process_images(
 
     Raises:
       FileNotFoundError: no images, or no trained network in workdir.
-      ValueError: an illegal size, or results that would overwrite an input or each
-        other.
+      ValueError: an illegal size, a network that takes no images, or results that
+        would overwrite an input or each other.
     """
     import jax
     from tqdm import tqdm
 
-    from jdeconv import data, train
+    from jdeconv import data, tasks, train
     from jdeconv.cli.targets import result_files
 
     files = data.find_images(images)
     targets = result_files(files, pathlib.Path(out))
-    run = train.load_run(workdir, checkpoint)
+    run = workdir
+    if not isinstance(run, train.TrainedRun):
+        run = train.load_run(run, checkpoint)
+    if isinstance(run.task, tasks.Generate):
+        raise ValueError("a network of task 'generate' takes no images: it makes them")
     shape = _network_size(run, size)
     # One compilation per size and type of image.
     apply = jax.jit(run.apply, static_argnums=1)
@@ -196,9 +205,15 @@ def parser() -> argparse.ArgumentParser:
     """The command line of `jdeconv process`."""
     parser = argparse.ArgumentParser("jdeconv process", description=_DESCRIPTION)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files and folders")
-    parser.add_argument("--workdir", required=True, help="of the training run")
+    network = parser.add_mutually_exclusive_group(required=True)
+    network.add_argument("--workdir", help="of the training run")
+    network.add_argument(
+        "--weights",
+        metavar="NAME",
+        help="of a published network, such as deblur_photos, or a file .npz",
+    )
     parser.add_argument("--out", required=True, help="folder for the results")
-    parser.add_argument("--checkpoint", choices=("best", "latest"), default="best")
+    parser.add_argument("--checkpoint", choices=("best", "latest"))
     parser.add_argument(
         "--size",
         type=_size,
@@ -211,11 +226,18 @@ def parser() -> argparse.ArgumentParser:
 def run(argv: Sequence[str]) -> int:
     """Runs `jdeconv process` with the given arguments; returns the exit code."""
     arguments = parser().parse_args(argv)
+    from jdeconv import train
+
+    if arguments.weights and arguments.checkpoint:
+        raise ValueError("--checkpoint is of a workdir: --weights has one state")
+    network = arguments.workdir
+    if arguments.weights:
+        network = train.load_published(arguments.weights)
     written, failed = process_images(
         arguments.images,
-        arguments.workdir,
+        network,
         arguments.out,
-        checkpoint=arguments.checkpoint,
+        checkpoint=arguments.checkpoint or "best",
         size=arguments.size,
     )
     for path in written:

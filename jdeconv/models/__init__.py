@@ -8,7 +8,8 @@ logits for each pixel of it, `[batch, H, W, num_classes]`. `output` says which:
 key per example. `DCGAN` is two networks in one: it takes latent vectors and makes
 images.
 
-`summary`, `project` and `top_patches` look inside any of them.
+`load` gives a trained one of those that `published()` names. `summary`, `project` and
+`top_patches` look inside any of them.
 """
 
 import inspect
@@ -28,6 +29,7 @@ from jdeconv.models.encoder import Encoder
 from jdeconv.models.espcn import ESPCN
 from jdeconv.models.fcn import FCN
 from jdeconv.models.fsrcnn import FSRCNN
+from jdeconv.models.published import load, model_card, published
 from jdeconv.models.segnet import SegNet
 from jdeconv.models.summary import summary
 from jdeconv.models.tap import layer_names, layer_output
@@ -53,8 +55,11 @@ __all__ = [
     "build",
     "layer_names",
     "layer_output",
+    "load",
+    "model_card",
     "options",
     "project",
+    "published",
     "receptive_fields",
     "strongest",
     "summary",

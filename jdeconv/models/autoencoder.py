@@ -21,6 +21,7 @@ class Autoencoder(nnx.Module):
       num_classes: ignored; labels are not used.
       features: channels of the encoder's stages; the decoder has them in reverse.
       kernel_size: window of all layers.
+      upsample_kernel_size: window of the layers that upsample; None: kernel_size.
       latent: size of the latent vector; None keeps the grid.
       downsample: "max_pool" or "stride".
       upsample: "conv_transpose", "resize" or "subpixel".
@@ -41,6 +42,7 @@ class Autoencoder(nnx.Module):
         num_classes: int | None = None,
         features: Sequence[int] = (32, 32),
         kernel_size: int = 3,
+        upsample_kernel_size: int | None = None,
         latent: int | None = None,
         downsample: str = "max_pool",
         upsample: str = "conv_transpose",
@@ -69,6 +71,11 @@ class Autoencoder(nnx.Module):
                 raise ValueError(
                     f"tied=True with upsample={upsample!r}: must be 'conv_transpose'"
                 )
+            if upsample_kernel_size not in (None, kernel_size):
+                raise ValueError(
+                    f"tied=True with upsample_kernel_size={upsample_kernel_size}: the "
+                    f"decoder has the encoder's kernels, of {kernel_size}"
+                )
             sizes = stage_sizes(image_shape[:2], len(features))
             self.decoder = TiedDecoder(self.encoder, grid=(*sizes[-1], features[-1]))
         else:
@@ -76,6 +83,7 @@ class Autoencoder(nnx.Module):
                 image_shape,
                 features=tuple(reversed(features)),
                 kernel_size=kernel_size,
+                upsample_kernel_size=upsample_kernel_size,
                 latent=latent,
                 upsample=upsample,
                 dtype=dtype,

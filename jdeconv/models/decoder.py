@@ -57,6 +57,7 @@ class Decoder(nnx.Module):
       image_shape: (H, W, C) to make.
       features: channels after each doubling layer.
       kernel_size: window of all layers.
+      upsample_kernel_size: window of the doubling layers; None: kernel_size.
       latent: size of the vector received; None receives a grid.
       grid_features: channels of the small grid; default features[0].
       upsample: "conv_transpose", "resize" or "subpixel".
@@ -74,6 +75,7 @@ class Decoder(nnx.Module):
         *,
         features: Sequence[int] = (32, 32),
         kernel_size: int = 3,
+        upsample_kernel_size: int | None = None,
         latent: int | None = None,
         grid_features: int | None = None,
         upsample: str = "conv_transpose",
@@ -96,7 +98,7 @@ class Decoder(nnx.Module):
                 upsample,
                 before,
                 after,
-                kernel_size,
+                upsample_kernel_size or kernel_size,
                 use_bias=not batch_norm,
                 dtype=dtype,
                 rngs=rngs,

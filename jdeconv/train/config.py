@@ -115,6 +115,27 @@ def read_config(
       ValueError: no get_config in it, an unknown field, or text that does not fit.
     """
     path, _, argument = spec.partition(":")
+    module = load_config_file(path)
+    config = module.get_config(argument) if argument else module.get_config()
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise TypeError(
+            f"get_config of {path!r} returned a {type(config).__name__}: must be a "
+            "ml_collections.ConfigDict"
+        )
+    overrides = dict(overrides or {})
+    override(config, {k: overrides.pop(k) for k in ["model.name"] if k in overrides})
+    complete(config.model)
+    override(config, overrides)
+    return config.lock()
+
+
+def load_config_file(path: str) -> Any:
+    """The module that a config file is.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: it is no Python file, or has no get_config.
+    """
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"config file {path!r} does not exist")
     module_spec = importlib.util.spec_from_file_location("jdeconv_config", path)
@@ -127,17 +148,7 @@ def read_config(
         raise ValueError(f"config file {path!r}: {error}") from None
     if not callable(getattr(module, "get_config", None)):
         raise ValueError(f"config file {path!r} has no function get_config(arg=None)")
-    config = module.get_config(argument) if argument else module.get_config()
-    if not isinstance(config, ml_collections.ConfigDict):
-        raise TypeError(
-            f"get_config of {path!r} returned a {type(config).__name__}: must be a "
-            "ml_collections.ConfigDict"
-        )
-    overrides = dict(overrides or {})
-    override(config, {k: overrides.pop(k) for k in ["model.name"] if k in overrides})
-    complete(config.model)
-    override(config, overrides)
-    return config.lock()
+    return module
 
 
 def complete(model: ml_collections.ConfigDict) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -162,15 +162,20 @@ def load_run(folder: str | os.PathLike, which: str = "best") -> TrainedRun:
     state, step = _restore(folder, which, abstract, device, ("model",))
     model = nnx.merge(state.graphdef, state.eval_params, state.model_state)
     model.eval()
-    names = source["class_names"] or range(source["num_classes"] or 0)
     return TrainedRun(
         model=model,
         config=config,
         task=state.task,
         step=step,
         image_shape=setup.network_shape(state.task, source),
-        class_names=tuple(str(name) for name in names),
+        class_names=class_names(source),
     )
+
+
+def class_names(source: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes of a described data set; () where it has none."""
+    names = source["class_names"] or range(source["num_classes"] or 0)
+    return tuple(str(name) for name in names)
 
 
 def load_model(

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from jdeconv.models.published import without_lists
 from jdeconv.train.config import complete, default_config, flatten
 
 # What may differ when a run goes on: its length, and what does not touch the numbers.
@@ -73,6 +74,8 @@ def read_run(
 ) -> tuple[ml_collections.ConfigDict, dict[str, Any]]:
     """The config of a run, locked, and the description of its data.
 
+    Fields that are newer than the run have their defaults.
+
     Raises:
       FileNotFoundError: workdir holds no run.
     """
@@ -82,8 +85,25 @@ def read_run(
             raise FileNotFoundError(
                 f"workdir {str(workdir)!r} holds no training run: it has no {name}"
             )
-    config = ml_collections.ConfigDict(_tuples(read_json(workdir / "config.json")))
-    return config.lock(), _tuples(read_json(workdir / "source.json"))
+    config = with_defaults(read_json(workdir / "config.json"))
+    return config, without_lists(read_json(workdir / "source.json"))
+
+
+def with_defaults(saved: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """A config from its JSON, locked; a field that it does not name has its default."""
+    config = default_config().to_dict()
+    # Of the network, its class knows the defaults.
+    model = {"model": saved["model"]} if "model" in saved else {}
+    _overlay(config, {**saved, "model": {}})
+    return ml_collections.ConfigDict(without_lists({**config, **model})).lock()
+
+
+def _overlay(config: dict[str, Any], saved: Mapping[str, Any]) -> None:
+    for name, value in saved.items():
+        if isinstance(value, Mapping) and isinstance(config.get(name), dict):
+            _overlay(config[name], value)
+        else:
+            config[name] = value
 
 
 def environment() -> dict[str, Any]:
@@ -155,13 +175,6 @@ def check(workdir: str | os.PathLike, config: ml_collections.ConfigDict) -> None
             f"workdir {workdir} belongs to a run with another config: "
             f"{'; '.join(differing)}. Choose another workdir, or the old values"
         )
-
-
-def _tuples(value: Any) -> Any:
-    """JSON has no tuples, and configs have no lists."""
-    if isinstance(value, dict):
-        return {name: _tuples(v) for name, v in value.items()}
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _command() -> str:

@@ -182,3 +182,34 @@ def test_latent_network_gets_its_own_size(tmp_path, tmp_path_factory, folder):
     written, failed = process.process_images(path / "rgb.png", workdir, tmp_path / "o")
     assert not failed
     assert data.read_image(written[0]).shape == (21, 18, 3)
+
+
+def test_published_weights_process_a_photograph(tmp_path, capsys):
+    color = pytest.importorskip("skimage").data.astronaut()[:96, :80]
+    data.write_image(tmp_path / "photo.png", color)
+    arguments = [str(tmp_path / "photo.png"), "--out", str(tmp_path / "out")]
+    assert process.run([*arguments, "--weights", "fsrcnn_t91"]) == 0
+    large = data.read_image(tmp_path / "out" / "photo.png")
+    assert large.shape == (288, 240, 3)
+    # What was enlarged is the photograph: shrunk again, it is near to it.
+    again = large.reshape(96, 3, 80, 3, 3).mean((1, 3))
+    assert np.abs(again - color).mean() < 4
+    with pytest.raises(ValueError, match="--weights has one state"):
+        process.run([*arguments, "--weights", "fsrcnn_t91", "--checkpoint", "best"])
+    with pytest.raises(ValueError, match="did you mean 'deblur_photos'"):
+        process.run([*arguments, "--weights", "deblur_photo"])
+    with pytest.raises(ValueError, match="takes no images"):
+        process.run([*arguments, "--weights", "dcgan_mnist"])
+
+
+def test_published_weights_sharpen_what_they_were_trained_on(tmp_path):
+    photo = pytest.importorskip("skimage").data.camera()[100:260, 100:260, None]
+    unit = (photo / 255).astype(np.float32)
+    blurred = np.asarray(data.gaussian_blur(unit[None], sigma=1.5)[0])
+    pixels = np.clip(np.round(blurred * 255), 0, 255).astype(np.uint8)
+    data.write_image(tmp_path / "in.png", pixels)
+    run = train.load_published("deblur_photos")
+    written, _ = process.process_images(tmp_path / "in.png", run, tmp_path / "out")
+    result = data.read_image(written[0])
+    error = [np.mean((image / 255 - unit) ** 2) for image in (result, pixels)]
+    assert error[0] < 0.8 * error[1]  # 1 dB

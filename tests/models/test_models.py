@@ -137,6 +137,10 @@ def test_compute_dtype_leaves_parameters_in_float32():
         ({"name": "autoencoder", "upsample": "unpool"}, "upsample='unpool'.*subpixel"),
         ({"name": "autoencoder", "tied": True}, "downsample='stride'"),
         (
+            {"name": "autoencoder", "tied": True, "upsample_kernel_size": 5},
+            "decoder has the encoder's kernels, of 3",
+        ),
+        (
             {
                 "name": "autoencoder",
                 "tied": True,

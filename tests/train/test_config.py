@@ -3,7 +3,8 @@ import pathlib
 import pytest
 
 from jdeconv import train
-from jdeconv.train.config import flatten
+from jdeconv.train.config import flatten, load_config_file
+from jdeconv.train.sweeps import read_sweep
 
 CONFIG = """
 from jdeconv import train
@@ -108,6 +109,9 @@ def test_every_config_of_the_repository_is_one():
         fields = flatten(train.read_config(str(file)))
         unknown = {f for f in fields if f not in known and not f.startswith("model.")}
         assert not unknown, file
+        if callable(getattr(load_config_file(str(file)), "sweep", None)):
+            cells, configs = read_sweep(str(file))
+            assert len(cells) == len(configs) > 1
 
 
 def test_misspelt_field_in_a_config_file_suggests_the_right_one(tmp_path):

@@ -53,6 +53,9 @@ def test_run_older_than_a_field_goes_on(tmp_path):
     old["model"]["dropout"] = 0.25  # the default of the network, named
     path.write_text(json.dumps(old))
     records.check(tmp_path, config(ema_decay=0.0))
+    found, _ = records.read_run(tmp_path)
+    assert (found.ema_decay, found.optimizer.nesterov) == (0.0, False)
+    assert found.optimizer.schedule == "cosine" and found.model.dropout == 0.25
     with pytest.raises(ValueError, match="ema_decay was 0.0 and is 0.9"):
         records.check(tmp_path, config(ema_decay=0.9))
 

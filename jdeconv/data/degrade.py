@@ -6,11 +6,13 @@ neither on the batch nor on how many devices it lies on.
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 _TRUNCATE = 4.0  # of the Gaussian, in sigma, as in scipy.ndimage
 
@@ -20,7 +22,8 @@ class Degrade:
     """y = clip(blur(x) + noise): Gaussian blur, then Gaussian noise.
 
     Attributes:
-      noise_std: standard deviation of the noise, in the units of the image.
+      noise_std: standard deviation of the noise, in the units of the image; (low,
+        high): drawn for each example, uniformly in between.
       blur_sigma: of the Gaussian blur, in pixels.
       clip: True: to [0, 1]; (low, high): to that range; False: not at all.
 
@@ -32,12 +35,21 @@ class Degrade:
     (2, 4, 4, 1)
     """
 
-    noise_std: float = 0.0
+    noise_std: float | tuple[float, float] = 0.0
     blur_sigma: float = 0.0
     clip: bool | tuple[float, float] = True
 
     def __post_init__(self):
-        _check_not_negative("noise_std", self.noise_std)
+        if isinstance(self.noise_std, Sequence):
+            std = tuple(self.noise_std)
+            if len(std) != 2 or not 0 <= std[0] < std[1] < math.inf:
+                raise ValueError(
+                    f"noise_std={self.noise_std!r}: must be a number or (low, high), "
+                    "0 <= low < high"
+                )
+            object.__setattr__(self, "noise_std", std)
+        else:
+            _check_not_negative("noise_std", self.noise_std)
         _check_not_negative("blur_sigma", self.blur_sigma)
         if isinstance(self.clip, bool):
             return
@@ -66,20 +78,39 @@ class Degrade:
         if self.blur_sigma:
             x = gaussian_blur(x, sigma=self.blur_sigma)
         if self.noise_std:
-            x = gaussian_noise(key, x, std=self.noise_std)
+            x = gaussian_noise(key, x, std=self.noise_stds(key))
         if self.clip is False:
             return x
         low, high = (0.0, 1.0) if self.clip is True else self.clip
         return jnp.clip(x, low, high)
 
+    def noise_stds(self, key: Array) -> Array:
+        """The standard deviation of each example's noise.
 
-def gaussian_noise(key: Array, x: Array, *, std: float) -> Array:
+        Args:
+          key: as above, `[*batch]` typed keys.
+
+        Returns:
+          `[*batch]`, float32.
+        """
+        if not isinstance(self.noise_std, tuple):
+            return jnp.full(key.shape, self.noise_std, jnp.float32)
+        low, high = self.noise_std
+
+        def draw(key):  # of another stream than the noise itself
+            key = jax.random.fold_in(key, 1)
+            return jax.random.uniform(key, (), jnp.float32, low, high)
+
+        return jax.vmap(draw)(key.reshape(-1)).reshape(key.shape)
+
+
+def gaussian_noise(key: Array, x: Array, *, std: ArrayLike) -> Array:
     """y = x + std n, n of independent standard normal numbers.
 
     Args:
       key: one typed key per example, of shape `x.shape[:-3]`.
       x: `[*batch, height, width, channels]`, floating.
-      std: standard deviation, in the units of x.
+      std: standard deviation, in the units of x; one, or one per example.
 
     Returns:
       Like x, not clipped. The normal numbers are drawn in float32 (float64 for
@@ -89,7 +120,8 @@ def gaussian_noise(key: Array, x: Array, *, std: float) -> Array:
       ValueError: std < 0, or shapes that do not fit.
       TypeError: x is not floating, or key is no typed key.
     """
-    _check_not_negative("std", std)
+    if isinstance(std, (int, float)):
+        _check_not_negative("std", std)
     _check_images(x)
     if not (isinstance(key, Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise TypeError(
@@ -104,6 +136,7 @@ def gaussian_noise(key: Array, x: Array, *, std: float) -> Array:
     dtype = jnp.promote_types(x.dtype, jnp.float32)
     draw = jax.vmap(lambda k: jax.random.normal(k, x.shape[-3:], dtype))
     noise = draw(key.reshape(-1)).reshape(x.shape)
+    std = jnp.broadcast_to(jnp.asarray(std, dtype), key.shape)[..., None, None, None]
     return (x.astype(dtype) + std * noise).astype(x.dtype)
 
 

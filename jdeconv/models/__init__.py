@@ -5,8 +5,9 @@ network takes images `[batch, H, W, C]`: it returns logits `[batch, num_classes]
 image of exactly the size it received (`scale` times as large for super-resolution), or
 logits for each pixel of it, `[batch, H, W, num_classes]`. `output` says which:
 "logits", "image" or "labels". What is random in training comes from `key=`, one PRNG
-key per example. `DCGAN` is two networks in one: it takes latent vectors and makes
-images.
+key per example. A network with a `condition` takes one more number per image under that
+name, such as `noise_std`. `DCGAN` is two networks in one: it takes latent vectors and
+makes images.
 
 `load` gives a trained one of those that `published()` names. `summary`, `project` and
 `top_patches` look inside any of them.
@@ -28,6 +29,7 @@ from jdeconv.models.dncnn import DnCNN
 from jdeconv.models.encoder import Encoder
 from jdeconv.models.espcn import ESPCN
 from jdeconv.models.fcn import FCN
+from jdeconv.models.ffdnet import FFDNet
 from jdeconv.models.fsrcnn import FSRCNN
 from jdeconv.models.published import load, model_card, published
 from jdeconv.models.segnet import SegNet
@@ -50,6 +52,7 @@ __all__ = [
     "Decoder",
     "DnCNN",
     "Encoder",
+    "FFDNet",
     "SegNet",
     "UNet",
     "build",
@@ -76,6 +79,7 @@ _BY_NAME: dict[str, Any] = {
     "unet": UNet,
     "dncnn": DnCNN,
     "espcn": ESPCN,
+    "ffdnet": FFDNet,
     "fsrcnn": FSRCNN,
     "vae": VAE,
 }

@@ -1,4 +1,4 @@
-"""Denoisers that learned nothing, for `plug_and_play` and on their own.
+"""Denoisers for `plug_and_play` and on their own: two that learned nothing, networks.
 
 A denoiser is a function of an image and the standard deviation of its noise.
 """
@@ -126,3 +126,38 @@ def total_variation(x: Array, std: ArrayLike, *, num_axes: int = 2) -> Array:
         num_iters=_TV_ITERS,
         boundary="circular",
     ).image
+
+
+def network(
+    model: Callable[..., Array], *, white: ArrayLike = 1.0, num_axes: int = 2
+) -> Denoiser:
+    """A denoiser made of a network that is told the noise, such as `models.FFDNet`.
+
+    Args:
+      model: from images `[B, *spatial, 1]` and `noise_std=` `[B]` to images; networks
+        are trained on images of 0 .. 1.
+      white: value of white in the images to be denoised, broadcast to `[*batch]`; for
+        counts of photons about the brightest pixel.
+      num_axes: number of spatial axes.
+
+    Returns:
+      A function of x `[*batch, *spatial]` and std, broadcast to `[*batch, 1, ...]`.
+
+    >>> half = network(lambda x, noise_std: x / 2, white=255.0)
+    >>> half(jnp.full((8, 8), 255.0), 10.0)[0, 0].tolist()
+    127.5
+    """
+
+    def denoise(x: Array, std: ArrayLike) -> Array:
+        batch = x.shape[: x.ndim - num_axes]
+        std = jnp.asarray(std, x.dtype)
+        if std.ndim:
+            std = jnp.broadcast_to(std, (*batch, *[1] * num_axes)).reshape(batch)
+        scale = jnp.broadcast_to(jnp.asarray(white, x.dtype), batch)
+        std = (jnp.broadcast_to(std, batch) / scale).reshape(-1)
+        scale = scale.reshape(*batch, *[1] * num_axes)
+        images = (x / scale).reshape(-1, *x.shape[len(batch) :], 1)
+        denoised = model(images, noise_std=std).astype(x.dtype)
+        return denoised.reshape(x.shape) * scale
+
+    return denoise

@@ -132,9 +132,10 @@ class Task(abc.ABC):
             unit = augment(keys, unit, self.augment)
         return unit
 
-    def apply(self, model: nnx.Module, x: Array, key: Array, training: bool) -> Array:
-        """model(x) in float32; in training the model gets one key per example."""
+    def apply(
+        self, model: nnx.Module, x: Array, key: Array, training: bool, **given: Array
+    ) -> Array:
+        """model(x, **given), float32; in training with one key per example."""
         if training:
-            keys = jax.vmap(jax.random.fold_in, (0, None))(key, 1)
-            return model(x, key=keys).astype("float32")  # type: ignore[operator]
-        return model(x).astype("float32")  # type: ignore[operator]
+            given["key"] = jax.vmap(jax.random.fold_in, (0, None))(key, 1)
+        return model(x, **given).astype("float32")  # type: ignore[operator]

@@ -8,7 +8,7 @@ from flax import nnx
 from jax import Array
 
 from jdeconv import checkerboard, metrics
-from jdeconv.data import Degrade
+from jdeconv.data import Degrade, PreprocessInfo
 from jdeconv.tasks.base import Batch, Task
 
 LOSSES = {
@@ -22,7 +22,8 @@ LOSSES = {
 class Reconstruct(Task):
     """The network sees degrade(image) and is to return the image.
 
-    Without degradation the network is an autoencoder.
+    Without degradation the network is an autoencoder. One with the `condition`
+    "noise_std", such as FFDNet, is told the standard deviation of the noise.
 
     Attributes:
       loss_name: "bce": binary cross-entropy of logits, for images in 0 .. 1; "mse" or
@@ -77,7 +78,8 @@ class Reconstruct(Task):
         # the result could not be brought back without knowing the clean image.
         plain = dataclasses.replace(self.preprocess, standardize=None)
         target = (plain.forward(clean)[0] - info.mean) / info.std
-        y = self.apply(model, x, key, training)
+        given = self._condition(model, key, info)
+        y = self.apply(model, x, key, training, **given)
         if y.shape != target.shape:
             raise ValueError(
                 f"the model returns shape {y.shape}: task 'reconstruct' needs images "
@@ -103,7 +105,8 @@ class Reconstruct(Task):
         clean = self.pixels(batch, key, training=False)
         degraded = self._degraded(clean, key)
         x, info = self.preprocess.forward(degraded)
-        result = self.preprocess.inverse(self.predict(model, x), info)
+        y = self.apply(model, x, key, False, **self._condition(model, key, info))
+        result = self.preprocess.inverse(self._image(y), info)
         pictures = {"input": degraded, "result": result}
         if self.is_degraded:
             pictures["target"] = clean
@@ -112,8 +115,21 @@ class Reconstruct(Task):
     def _degraded(self, clean: Array, key: Array) -> Array:
         if not self.is_degraded:
             return clean
-        keys = jax.vmap(jax.random.fold_in, (0, None))(key, 2)
-        return self.degrade(keys, clean)
+        return self.degrade(self._degrade_keys(key), clean)
+
+    def _degrade_keys(self, key: Array) -> Array:
+        return jax.vmap(jax.random.fold_in, (0, None))(key, 2)
+
+    def _condition(
+        self, model: nnx.Module, key: Array, info: PreprocessInfo
+    ) -> dict[str, Array]:
+        """What a network that is told the noise is told, in its own units."""
+        if getattr(model, "condition", None) != "noise_std":
+            return {}
+        low, high = self.preprocess.range
+        std = self.degrade.noise_stds(self._degrade_keys(key)) * (high - low)
+        spread = jnp.mean(jnp.broadcast_to(info.std, (len(std), 1, 1, 1)), (1, 2, 3))
+        return {"noise_std": std / spread}
 
     def _image(self, y: Array) -> Array:
         return jax.nn.sigmoid(y) if self.loss_name == "bce" else y

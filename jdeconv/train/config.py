@@ -66,7 +66,7 @@ def default_config() -> ml_collections.ConfigDict:
                 "method": "linear",
             },
             "degrade": {
-                "noise_std": 0.0,
+                "noise_std": config_dict.placeholder(object),
                 "blur_sigma": 0.0,
                 "clip": config_dict.placeholder(object),
             },
@@ -94,6 +94,7 @@ def default_config() -> ml_collections.ConfigDict:
         }
     )
     config.data.augment = "none"
+    config.degrade.noise_std = 0.0
     config.degrade.clip = True
     config.lock()  # a misspelt field is an error, with the right one suggested
     config.model.unlock()

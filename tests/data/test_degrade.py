@@ -126,3 +126,29 @@ def test_illegal_inputs():
         degrade(keys(2), x[0, 0])
     with pytest.raises(ValueError, match="reaches 8 pixels"):
         gaussian_blur(x, sigma=2.0)
+
+
+def test_noise_of_a_range_is_drawn_per_example():
+    degrade = Degrade(noise_std=(0.1, 0.3), clip=False)
+    key = keys(400)
+    y = degrade(key, jnp.zeros((400, 12, 12, 1)))
+    std = np.asarray(degrade.noise_stds(key))
+    assert std.min() >= 0.1 and std.max() < 0.3
+    # Uniform: six standard errors of its mean and standard deviation.
+    assert abs(std.mean() - 0.2) < 6 * 0.2 / (12 * 400) ** 0.5
+    assert abs(std.std() - 0.2 / 12**0.5) < 0.01
+    # The noise has the level it is said to have, and is no function of it.
+    measured = np.asarray(y).std((1, 2, 3))
+    np.testing.assert_allclose(measured, std, rtol=6 / (2 * 144) ** 0.5)
+    np.testing.assert_allclose(degrade(key[7], jnp.zeros((12, 12, 1))), y[7], rtol=1e-6)
+    one = Degrade(noise_std=0.2, clip=False)
+    np.testing.assert_array_equal(one.noise_stds(key[:3]), jnp.full(3, 0.2))
+    np.testing.assert_allclose(
+        y[7] / std[7], one(key[7], jnp.zeros((12, 12, 1))) / 0.2, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("bad", [(0.3, 0.1), (0.1,), (-0.1, 0.1), (0.0, np.inf)])
+def test_illegal_range_of_noise(bad):
+    with pytest.raises(ValueError, match="must be a number or .low, high."):
+        Degrade(noise_std=bad)

@@ -74,3 +74,36 @@ def test_dncnn_starts_as_the_identity_and_sees_the_batch(rng):
     np.testing.assert_array_equal(model(x), x)
     assert float(jnp.abs(model.norms[0].mean[...]).max()) > 0
     assert not make("dncnn", depth=3, features=4, norm=False).norms
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_ffdnet_equals_that_of_pytorch(rng, residual):
+    torch = pytest.importorskip("torch")
+    model = make("ffdnet", depth=3, features=5, residual=residual)
+    model.last.kernel[...] = jnp.asarray(rng.normal(size=(3, 3, 5, 4)), jnp.float32)
+    f = torch.nn.functional
+    x = rng.normal(size=(2, 7, 6, 1)).astype(np.float32)  # an odd height is extended
+    std = np.array([0.1, 0.3], np.float32)
+    t = torch.from_numpy(np.moveaxis(x, -1, 1).copy())
+    y = f.pixel_unshuffle(f.pad(t, (0, 0, 0, 1), mode="replicate"), 2)
+    level = torch.from_numpy(std).reshape(2, 1, 1, 1).expand(2, 1, 4, 3)
+    y = torch.cat([y, level], 1)
+    for conv in model.convs:
+        y = torch.relu(f.conv2d(y, torch_kernel(torch, conv.kernel[...]), padding=1))
+    y = f.conv2d(y, torch_kernel(torch, model.last.kernel[...]), padding=1)
+    y = f.pixel_shuffle(y, 2)[:, :, :7]
+    y = np.moveaxis((t - y if residual else y).numpy(), 1, -1)
+    apply = nnx.jit(lambda model, x, std: model(x, noise_std=std))
+    np.testing.assert_allclose(apply(model, x, std), y, atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(
+        apply(model, x, np.broadcast_to(std[:, None, None], (2, 7, 6))), y, atol=1e-5
+    )
+
+
+def test_ffdnet_estimates_the_noise_that_it_is_not_told(rng):
+    model = make("ffdnet", depth=2, features=4, residual=False)
+    x = jnp.asarray(rng.normal(size=(2, 64, 64, 1)) * [[[[0.1]]], [[[0.4]]]], "float32")
+    told = model(x, noise_std=jnp.array([0.1, 0.4]))
+    np.testing.assert_allclose(model(x), told, atol=0.02)
+    # 485,316: 5 and 64 x 12 (64 + 1) x 9 ... of the grey network of the paper.
+    assert counts(make("ffdnet"))[1] == 2944 + 13 * 36928 + 2308

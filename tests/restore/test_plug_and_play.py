@@ -176,3 +176,39 @@ def test_counts_are_trusted_by_their_brightness(photograph):
     assert counts > even + 0.05
     with pytest.raises(ValueError, match="likelihood='flat': must be one of gaussian"):
         plug_and_play(y, kernel, likelihood="flat")
+
+
+def test_network_as_denoiser(rng):
+    seen = {}
+
+    def model(x, noise_std):
+        seen["x"], seen["std"] = x, noise_std
+        return x + noise_std[:, None, None, None]
+
+    denoise = denoisers.network(model, white=jnp.array([1.0, 10.0]))
+    x = jnp.asarray(rng.uniform(size=(3, 2, 5, 6)), jnp.float32)
+    std = jnp.array([0.1, 0.2]).reshape(2, 1, 1)
+    np.testing.assert_allclose(
+        denoise(x, std), x + std, rtol=1e-5
+    )  # in the image's units, whatever white is
+    assert seen["x"].shape == (6, 5, 6, 1)
+    np.testing.assert_allclose(seen["std"], [0.1, 0.02] * 3, rtol=1e-6)
+    np.testing.assert_allclose(seen["x"][1, ..., 0], x[0, 1] / 10, rtol=1e-6)
+
+
+def test_solves_with_a_network(photograph):
+    blurred = Blur(psf.gaussian(1.0), photograph.shape, "valid")(photograph)
+    y = noise.gaussian(jax.random.key(0), blurred, 0.02)
+
+    def smooth(x, noise_std):  # a stand-in with a network's signature
+        near = sum(jnp.roll(x, s, a) for s in (-1, 1) for a in (1, 2))
+        return 0.6 * x + 0.1 * near
+
+    result = plug_and_play(
+        y,
+        psf.gaussian(1.0),
+        noise_std=0.02,
+        denoiser=denoisers.network(smooth),
+        num_iters=3,
+    )
+    assert result.image.shape == y.shape and jnp.isfinite(result.image).all()

@@ -127,3 +127,26 @@ def test_tasks_are_static_parts_of_a_state():
     one, same = (Reconstruct(degrade=Degrade(noise_std=0.1)) for _ in range(2))
     assert one == same and hash(one) == hash(same)
     assert one != Reconstruct(degrade=Degrade(noise_std=0.2))
+
+
+@pytest.mark.parametrize(
+    "preprocess",
+    [Preprocess(range=(-1, 1)), Preprocess(standardize=(0.3, 0.2)), Preprocess()],
+)
+def test_network_is_told_the_noise_in_its_own_units(preprocess):
+    class Told:
+        condition = "noise_std"
+
+        def __call__(self, x, *, noise_std, key=None):
+            told.append(noise_std)
+            return x
+
+    told, flat = [], {"image": np.full((3, 64, 64, 1), 128, np.uint8)}
+    degrade = Degrade(noise_std=(0.05, 0.3), clip=False)
+    task = Reconstruct(preprocess, degrade=degrade)
+    loss, _ = task.loss(Told(), flat, KEYS)
+    assert len(set(np.asarray(told[0]).tolist())) == 3
+    # Of a flat image all that differs from the target is the noise.
+    np.testing.assert_allclose(np.sqrt(loss), told[0], rtol=6 / (2 * 4096) ** 0.5)
+    task.images(Told(), flat, KEYS)
+    np.testing.assert_array_equal(told[0], told[1])

@@ -27,6 +27,20 @@ DATA = {
         "`skimage/data/README.txt` has the terms of each); those of the test are not "
         "in training."
     ),
+    "folder:data/dsb2018": (
+        "Images of nuclei from the 2018 Data Science Bowl (Caicedo et al., 2019), 334 "
+        "of them, 256 x 256, as grey: the first four fifths by name for training, the "
+        "rest for the test. CC0."
+    ),
+    "folder:data/isbi2012": (
+        "The electron-microscopy stack of the ISBI 2012 challenge (Arganda-Carreras et "
+        "al., 2015), 30 labelled slices: 24 for training, 6 for the test. The "
+        "challenge's data, for research."
+    ),
+    "folder:data/train400": (
+        "Trained on 400 grey photographs, 180 x 180, of BSDS500's training and test "
+        "images (Zhang et al., 2017; no licence stated), tested on Set12."
+    ),
     "folder:data/t91": (
         "Trained on luma of the 91 images of Yang et al. (2010), tested on Set5 "
         "(Bevilacqua et al., 2012). No licence is stated for the images."
@@ -38,6 +52,10 @@ USE = {
     "classify": "Returns logits, one for each of the classes {classes}.",
     "reconstruct": "Returns an image of the same size{logits}.",
     "super_resolve": "Returns an image {scale} times as high and wide.",
+    "segment": (
+        "Returns logits for each pixel, `[B, H, W, {num_classes}]`, of the classes "
+        "{classes}; images may have any size."
+    ),
     "generate": (
         "The generator takes normal latent vectors `[B, {latent}]` and returns images "
         "`[B, H, W, C]`, -1 to 1; the discriminator is in the file, too."
@@ -67,15 +85,30 @@ LIMITS = {
         "For one blur, a Gaussian as in its config, with little noise. For a known "
         "blur of another shape use `restore.deconvolve`, which takes the PSF."
     ),
-    "dcgan_mnist": (
+    "dcgan_mnist_32": (
         "Makes digits of no chosen class. The narrow setting for a CPU, 32 x 32, and "
         "not the published 64 x 64 one."
     ),
-    "fsrcnn_t91": (
-        "For images that were shrunk by MATLAB's bicubic; luma only (`jdeconv process` "
-        "interpolates chroma). Below, `psnr` is of patches, `whole_psnr` of images."
+    "nuclei_unet": (
+        "Nuclei under the microscopes of that data set, grey, about as large as there; "
+        "touching nuclei are one region. Not for diagnosis."
+    ),
+    "membranes_unet": (
+        "Trained on 24 slices of one piece of tissue and tested on 6 of the same: "
+        "other tissue, stain or resolution is outside of what it has seen. Not for "
+        "diagnosis."
     ),
 }
+
+
+# Of all scales alike.
+ENLARGING = (
+    "For images that were shrunk by MATLAB's bicubic; luma only (`jdeconv process` "
+    "interpolates chroma). Below, `psnr` is of patches, `whole_psnr` of images."
+)
+LIMITS |= dict.fromkeys(
+    ("fsrcnn_t91_2", "fsrcnn_t91_3", "fsrcnn_t91_4", "espcn_t91_3"), ENLARGING
+)
 
 
 def card(name: str, record: dict, metric: str, unit: str, scale: float, other: str):
@@ -105,6 +138,7 @@ def card(name: str, record: dict, metric: str, unit: str, scale: float, other: s
         else "",
         scale=model.get("scale"),
         latent=model.get("latent"),
+        num_classes=about["source"]["num_classes"],
     )
     takes = (
         ""
@@ -116,7 +150,7 @@ def card(name: str, record: dict, metric: str, unit: str, scale: float, other: s
     stands = f"\nPublished beside it: {other}.\n" if other else ""
     return f"""# {name}
 
-{question(name)}
+{question(record["name"])}
 
 ```python
 from jdeconv import models, train

@@ -1,12 +1,14 @@
 """Records of training runs, and the table in the README made of them.
 
     python -m benchmarks.results collect tutorial_mnist runs/tutorial_mnist-0 ...
+    python -m benchmarks.results collect fsrcnn_t91:3 runs/fsrcnn_t91_3-0
     python -m benchmarks.results publish tutorial_mnist runs/tutorial_mnist-0
     python -m benchmarks.results table
 
 `collect` writes configs/results/NAME.json from finished runs of configs/NAME.py, one
-per seed; `publish` the weights of one of them, for `models.load`; `table` the table of
-all records into the README, and the model cards of what is published.
+per seed, or NAME_ARGUMENT.json if the config was given an argument; `publish` the
+weights of one of them, for `models.load`; `table` the table of all records into the
+README, and the model cards of what is published.
 """
 
 import argparse
@@ -48,13 +50,11 @@ ROWS = {
     "nuclei_unet": ("iou_nucleus", "IoU of all pixels, %", 100, ""),
     "nuclei_deconvnet": ("iou_nucleus", "IoU of all pixels, %", 100, ""),
     "membranes_unet": ("dice_membrane", "Dice of all pixels, %", 100, ""),
-    "dcgan_mnist": ("swd", "distance of patches x 1000", 1, ""),
-    "fsrcnn_t91": (
-        "whole_psnr",
-        "PSNR of Set5, dB",
-        1,
-        "33.06 (Dong et al., 2016)",
-    ),
+    "dcgan_mnist_32": ("swd", "distance of patches x 1000", 1, ""),
+    "fsrcnn_t91_2": ("whole_psnr", "PSNR of Set5, dB", 1, "36.94 (Dong et al., 2016)"),
+    "fsrcnn_t91_3": ("whole_psnr", "PSNR of Set5, dB", 1, "33.06 (Dong et al., 2016)"),
+    "fsrcnn_t91_4": ("whole_psnr", "PSNR of Set5, dB", 1, "30.55 (Dong et al., 2016)"),
+    "espcn_t91_3": ("whole_psnr", "PSNR of Set5, dB", 1, "32.55 (Shi et al., 2016)"),
 }
 # What went in, or what stands beside it, in the same unit.
 BESIDE = {"psnr": ("input_psnr", "input"), "whole_psnr": ("whole_bicubic", "bicubic")}
@@ -154,9 +154,18 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
         "commit": environment["commit"],
         "command": f"jdeconv train --config configs/{name}.py"
         f"{':' if argument else ''}{argument} --config.seed=SEED{options} "
-        f"--workdir runs/{name}-SEED",
+        f"--workdir runs/{stem(name, argument)}-SEED",
         "config": config,
     }
+
+
+def stem(name: str, argument: str = "") -> str:
+    """What a config's record and weights are called.
+
+    >>> stem("fsrcnn_t91", "3")
+    'fsrcnn_t91_3'
+    """
+    return "_".join(filter(None, (name, argument)))
 
 
 def table() -> str:
@@ -184,9 +193,10 @@ def table() -> str:
         if beside in data["metrics"]:
             shown += f" ({what} {data['metrics'][beside]['mean']:.2f})"
         minutes = statistics.mean(data["wall_time_s"]) / 60
-        shown_name = ":".join(filter(None, (name, data.get("argument"))))
+        config = data["name"]
+        shown_name = ":".join(filter(None, (config, data.get("argument"))))
         lines.append(
-            f"| [`{shown_name}`](configs/{name}.py) | {metric}, {unit} | {shown} | "
+            f"| [`{shown_name}`](configs/{config}.py) | {metric}, {unit} | {shown} | "
             f"{seeds} | {other or '-'} | {data['steps']} | {minutes:.0f} min, "
             f"{data['device']} |"
         )
@@ -241,17 +251,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     collect = verbs.add_parser("collect", help="write configs/results/NAME.json")
-    collect.add_argument("name")
+    collect.add_argument("name", help="of the config, NAME or NAME:ARGUMENT")
     collect.add_argument("workdirs", nargs="+", type=pathlib.Path)
-    collect.add_argument("--argument", default="", help="of the config, as in NAME:32")
     weights = verbs.add_parser("publish", help="write jdeconv/models/weights/NAME.npz")
-    weights.add_argument("name")
+    weights.add_argument("name", help="of the record")
     weights.add_argument("workdir", type=pathlib.Path)
     verbs.add_parser("table", help="write the table into the README, and the cards")
     arguments = parser.parse_args()
     if arguments.verb == "collect":
-        content = record(arguments.name, arguments.workdirs, arguments.argument)
-        path = RESULTS / f"{arguments.name}.json"
+        name, _, argument = arguments.name.partition(":")
+        content = record(name, arguments.workdirs, argument)
+        path = RESULTS / f"{stem(name, argument)}.json"
         path.write_text(json.dumps(content, indent=1) + "\n")
         print(path)
     if arguments.verb == "publish":

@@ -2,7 +2,7 @@
 
     python -m benchmarks.super_resolution prepare T91 SET5 data/t91
     python -m benchmarks.super_resolution evaluate SET5 runs/fsrcnn_t91_3-0
-    python -m benchmarks.super_resolution evaluate SET5 fsrcnn_t91
+    python -m benchmarks.super_resolution evaluate SET5 fsrcnn_t91_3
 
 `prepare` writes the luma of the training images in five sizes (1, 0.9, 0.8, 0.7, 0.6)
 and four rotations, as Dong et al. 2016 did, and of the test images as they are.

@@ -31,7 +31,7 @@ def test_published_are_all_records_small_enough():
     sizes = {path.stem: path.stat().st_size for path in results.WEIGHTS.glob("*.npz")}
     assert set(sizes) <= {path.stem for path in RECORDS}
     assert max(sizes.values()) <= results.LARGEST
-    assert sum(sizes.values()) < 8 << 20
+    assert sum(sizes.values()) < 12 << 20
 
 
 def test_weights_of_another_run_than_the_record_are_refused(tmp_path):
@@ -48,13 +48,13 @@ def test_weights_of_another_run_than_the_record_are_refused(tmp_path):
 def test_record_is_complete(path):
     text = path.read_text()
     record = json.loads(text)
-    assert record["name"] == path.stem
+    assert results.stem(record["name"], record.get("argument", "")) == path.stem
     for field in ("wall_time_s", "device", "versions", "commit", "command"):
         assert record[field], field
     assert not re.search(r"https?://|/(home|root|tmp|work)/", text)
     if "metrics" not in record:
         return  # a study with a table of its own
-    assert (results.ROOT / "configs" / f"{path.stem}.py").exists()
+    assert (results.ROOT / "configs" / f"{record['name']}.py").exists()
     for field in ("steps", "config"):
         assert record[field], field
     for metric in record["metrics"].values():

@@ -188,18 +188,18 @@ def test_published_weights_process_a_photograph(tmp_path, capsys):
     color = pytest.importorskip("skimage").data.astronaut()[:96, :80]
     data.write_image(tmp_path / "photo.png", color)
     arguments = [str(tmp_path / "photo.png"), "--out", str(tmp_path / "out")]
-    assert process.run([*arguments, "--weights", "fsrcnn_t91"]) == 0
+    assert process.run([*arguments, "--weights", "fsrcnn_t91_3"]) == 0
     large = data.read_image(tmp_path / "out" / "photo.png")
     assert large.shape == (288, 240, 3)
     # What was enlarged is the photograph: shrunk again, it is near to it.
     again = large.reshape(96, 3, 80, 3, 3).mean((1, 3))
     assert np.abs(again - color).mean() < 4
     with pytest.raises(ValueError, match="--weights has one state"):
-        process.run([*arguments, "--weights", "fsrcnn_t91", "--checkpoint", "best"])
+        process.run([*arguments, "--weights", "fsrcnn_t91_3", "--checkpoint", "best"])
     with pytest.raises(ValueError, match="did you mean 'deblur_photos'"):
         process.run([*arguments, "--weights", "deblur_photo"])
     with pytest.raises(ValueError, match="takes no images"):
-        process.run([*arguments, "--weights", "dcgan_mnist"])
+        process.run([*arguments, "--weights", "dcgan_mnist_32"])
 
 
 def test_published_weights_sharpen_what_they_were_trained_on(tmp_path):

@@ -9,7 +9,7 @@ nor rounded; the result is rounded to 8 bits and compared with the whole image. 
 network trained for one level sees that level alone. `dct` and `total_variation`, which
 learned nothing, stand beside it, and a network told nothing of the noise ("blind").
 
-Writes benchmarks/records/denoising.json; --write puts the table into docs/denoising.md.
+Writes benchmarks/records/denoising.json; --write puts the table into docs/networks.md.
 """
 
 import argparse
@@ -155,7 +155,7 @@ def main(argv=None):
     print(table(record))
     if given.write:
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
-        write_page(table(record), "denoising", page="denoising.md")
+        write_page(table(record), "denoising", page="networks.md")
 
 
 if __name__ == "__main__":

@@ -14,18 +14,23 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from jdeconv.data.exposure import underexpose
+
 _TRUNCATE = 4.0  # of the Gaussian, in sigma, as in scipy.ndimage
 
 
 @dataclasses.dataclass(frozen=True)
 class Degrade:
-    """y = clip(blur(x) + noise): Gaussian blur, then Gaussian noise.
+    """y = clip(less light(blur(x)) + noise), blur and noise Gaussian.
 
     Attributes:
       noise_std: standard deviation of the noise, in the units of the image; (low,
         high): drawn for each example, uniformly in between.
       blur_sigma: of the Gaussian blur, in pixels.
       clip: True: to [0, 1]; (low, high): to that range; False: not at all.
+      exposure: (low, high), 0 < low < high <= 1: the share of the light that is left,
+        drawn for each example with a uniform logarithm; None: all of it.
+      photons: that a white pixel catches with all of its light; None: no photon noise.
 
     Raises:
       ValueError: an attribute that is none of these.
@@ -38,6 +43,8 @@ class Degrade:
     noise_std: float | tuple[float, float] = 0.0
     blur_sigma: float = 0.0
     clip: bool | tuple[float, float] = True
+    exposure: tuple[float, float] | None = None
+    photons: float | None = None
 
     def __post_init__(self):
         if isinstance(self.noise_std, Sequence):
@@ -51,6 +58,7 @@ class Degrade:
         else:
             _check_not_negative("noise_std", self.noise_std)
         _check_not_negative("blur_sigma", self.blur_sigma)
+        self._check_exposure()
         if isinstance(self.clip, bool):
             return
         clip = tuple(self.clip)
@@ -77,6 +85,10 @@ class Degrade:
         _check_images(x)
         if self.blur_sigma:
             x = gaussian_blur(x, sigma=self.blur_sigma)
+        if self.exposure is not None:
+            x = underexpose(
+                _streams(key, 2), x, gain=self.exposures(key), photons=self.photons
+            )
         if self.noise_std:
             x = gaussian_noise(key, x, std=self.noise_stds(key))
         if self.clip is False:
@@ -97,11 +109,45 @@ class Degrade:
             return jnp.full(key.shape, self.noise_std, jnp.float32)
         low, high = self.noise_std
 
-        def draw(key):  # of another stream than the noise itself
-            key = jax.random.fold_in(key, 1)
-            return jax.random.uniform(key, (), jnp.float32, low, high)
+        return _uniform(_streams(key, 1), low, high)
 
-        return jax.vmap(draw)(key.reshape(-1)).reshape(key.shape)
+    def exposures(self, key: Array) -> Array:
+        """The share of the light that is left in each example, 1 for all of it.
+
+        Args, Returns: as `noise_stds`.
+        """
+        if self.exposure is None:
+            return jnp.ones(key.shape, jnp.float32)
+        low, high = (math.log(e) for e in self.exposure)
+        return jnp.exp(_uniform(_streams(key, 3), low, high))
+
+    def _check_exposure(self) -> None:
+        if self.exposure is None:
+            if self.photons is not None:
+                raise ValueError(
+                    f"photons={self.photons!r}: needs an exposure, such as (0.1, 0.3)"
+                )
+            return
+        exposure = tuple(self.exposure)
+        if len(exposure) != 2 or not 0 < exposure[0] < exposure[1] <= 1:
+            raise ValueError(
+                f"exposure={self.exposure!r}: must be None or (low, high), "
+                "0 < low < high <= 1"
+            )
+        object.__setattr__(self, "exposure", exposure)
+        if self.photons is not None and not self.photons > 0:
+            raise ValueError(f"photons={self.photons!r}: must be > 0 or None")
+
+
+def _streams(key: Array, number: int) -> Array:
+    """Keys of their own for one purpose: the noise is drawn from the keys as given."""
+    fold = jax.vmap(lambda k: jax.random.fold_in(k, number))
+    return fold(key.reshape(-1)).reshape(key.shape)
+
+
+def _uniform(key: Array, low: float, high: float) -> Array:
+    draw = jax.vmap(lambda k: jax.random.uniform(k, (), jnp.float32, low, high))
+    return draw(key.reshape(-1)).reshape(key.shape)
 
 
 def gaussian_noise(key: Array, x: Array, *, std: ArrayLike) -> Array:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -12,7 +13,7 @@ from jdeconv.models.blocks import ConvBlock, needs_classes
 
 
 class UNet(nnx.Module):
-    """Image of any size to logits of a class for each of its pixels.
+    """Image of any size to logits of a class for each of its pixels, or to an image.
 
     Figure 1 of the paper, with two changes: SAME padding, so that nothing is cropped,
     and batch norm after each convolution. Pooling rounds odd sizes up, and the
@@ -21,14 +22,15 @@ class UNet(nnx.Module):
 
     Args:
       image_shape: (H, W, C); only C matters.
-      num_classes: K, the classes of a pixel.
+      num_classes: K, the classes of a pixel; ignored with `residual`.
       features: channels of the first stage; each further stage has twice as many.
       stages: how often the size is halved.
+      residual: it gives an image like its input, to which what it gives is added.
       dtype: type to compute in.
       rngs: NNX random streams.
 
     Raises:
-      ValueError: num_classes is missing, features or stages < 1.
+      ValueError: num_classes is missing where it counts, features or stages < 1.
 
     References:
       Ronneberger, Fischer and Brox, "U-Net: Convolutional networks for biomedical image
@@ -42,10 +44,13 @@ class UNet(nnx.Module):
         num_classes: int | None = None,
         features: int = 16,
         stages: int = 4,
+        residual: bool = False,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        num_classes = needs_classes("UNet", num_classes)
+        outputs = image_shape[-1]
+        if not residual:
+            outputs = needs_classes("UNet", num_classes)
         if features < 1 or stages < 1:
             raise ValueError(f"features={features}, stages={stages}: both must be >= 1")
         widths = [features * 2**stage for stage in range(stages + 1)]
@@ -57,12 +62,18 @@ class UNet(nnx.Module):
             [nn.ConvTranspose(i, o, (2, 2), strides=2, **kinds) for i, o in pairs]
         )
         self.merge = nnx.List([ConvBlock(2 * o, o, **kinds) for _, o in pairs])
-        self.head = nn.Conv(features, num_classes, (1, 1), **kinds)
-        self.output = "labels"
+        # Zero: the residual network starts as the identity.
+        init: dict[str, Any] = {}
+        if residual:
+            init["kernel_init"] = jax.nn.initializers.zeros
+        self.head = nn.Conv(features, outputs, (1, 1), **init, **kinds)
+        self.residual = residual
+        self.output = "image" if residual else "labels"
 
     def __call__(self, x: Array, *, key: Array | None = None) -> Array:
-        """`[batch, H, W, C]` to logits `[batch, H, W, num_classes]`."""
+        """`[batch, H, W, C]` to logits `[batch, H, W, num_classes]`, or to an image."""
         del key  # nothing is random here
+        image = x
         skips = []
         for block in self.down[:-1]:
             skips.append(block(x))
@@ -71,4 +82,5 @@ class UNet(nnx.Module):
         for up, block, skip in zip(self.up, self.merge, reversed(skips)):
             x = up(x, output_size=skip.shape[1:3])
             x = block(jnp.concatenate([skip, x], axis=-1))
-        return self.head(x)
+        y = self.head(x)
+        return image + y if self.residual else y

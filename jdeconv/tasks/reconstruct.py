@@ -1,4 +1,4 @@
-"""Learning an image from a degraded one: autoencoding, denoising, deblurring."""
+"""Learning an image from a degraded one: denoising, deblurring, brightening."""
 
 import dataclasses
 
@@ -53,7 +53,8 @@ class Reconstruct(Task):
     @property
     def is_degraded(self) -> bool:
         """Whether the network's input differs from its target."""
-        return bool(self.degrade.noise_std or self.degrade.blur_sigma)
+        degrade = self.degrade
+        return bool(degrade.noise_std or degrade.blur_sigma or degrade.exposure)
 
     def loss(
         self, model: nnx.Module, batch: Batch, key: Array, *, training: bool = True

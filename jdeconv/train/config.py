@@ -69,6 +69,8 @@ def default_config() -> ml_collections.ConfigDict:
                 "noise_std": config_dict.placeholder(object),
                 "blur_sigma": 0.0,
                 "clip": config_dict.placeholder(object),
+                "exposure": config_dict.placeholder(object),
+                "photons": config_dict.placeholder(float),
             },
             "generate": {
                 "discriminator_steps": 1,

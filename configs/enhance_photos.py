@@ -1,0 +1,43 @@
+"""How much of an underexposed photograph does a small network bring back?
+
+Colour photographs with 1/16 to 1/3 of their light and the photon noise of a small
+sensor, against the well-exposed ones: a U-Net with transposed convolutions, which adds
+to the image what it lacks. The folder has colour photographs in `train` and in `test`.
+
+    jdeconv train    --config configs/enhance_photos.py --workdir runs/enhance_photos-0
+    jdeconv evaluate --workdir runs/enhance_photos-0 --figure
+    python -m benchmarks.enhancement runs/enhance_photos-0 --photos data/photos/test
+
+The last command sets the network beside gamma correction, histogram equalisation and
+CLAHE, on whole photographs. The made darkness follows Wei et al. (2018, "Deep Retinex
+decomposition for low-light enhancement"), who did it by hand, and Foi et al. (2008).
+"""
+
+from jdeconv import train
+
+
+def get_config(arg: str | None = None):
+    """No argument is used."""
+    del arg
+    config = train.default_config()
+    config.task = "reconstruct"
+    config.loss = "l1"
+    config.model.name = "unet"
+    config.model.residual = True
+    config.model.features = 16
+    config.model.stages = 3
+    config.degrade.exposure = (1 / 16, 1 / 3)
+    config.degrade.photons = 2000.0
+    config.data.source = "folder:data/photos"
+    config.data.channels = 3
+    config.data.patch_size = 72
+    config.data.patch_stride = 36
+    config.data.augment = "dihedral"
+    config.batch_size = 16
+    config.duration = "6000 steps"
+    config.eval_every = "1000 steps"
+    config.checkpoint_every = "250 steps"
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.schedule = "cosine"
+    return config.lock()

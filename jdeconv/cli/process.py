@@ -64,7 +64,7 @@ def process_images(
     import jax
     from tqdm import tqdm
 
-    from jdeconv import data, tasks, train
+    from jdeconv import data, train
     from jdeconv.cli.targets import result_files
 
     files = data.find_images(images)
@@ -72,7 +72,7 @@ def process_images(
     run = workdir
     if not isinstance(run, train.TrainedRun):
         run = train.load_run(run, checkpoint)
-    if isinstance(run.task, tasks.Generate):
+    if not run.task.takes_images:
         raise ValueError("a network of task 'generate' takes no images: it makes them")
     shape = _network_size(run, size)
     # One compilation per size and type of image.

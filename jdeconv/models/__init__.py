@@ -39,6 +39,7 @@ from jdeconv.models.top_patches import receptive_fields, strongest, top_patches
 from jdeconv.models.tutorial import ConvDeconvNet
 from jdeconv.models.unet import UNet
 from jdeconv.models.vae import VAE
+from jdeconv.models.vae_gan import VAEGAN
 
 __all__ = [
     "CNN",
@@ -47,6 +48,7 @@ __all__ = [
     "FCN",
     "FSRCNN",
     "VAE",
+    "VAEGAN",
     "Autoencoder",
     "ConvDeconvNet",
     "Decoder",
@@ -82,6 +84,7 @@ _BY_NAME: dict[str, Any] = {
     "ffdnet": FFDNet,
     "fsrcnn": FSRCNN,
     "vae": VAE,
+    "vae_gan": VAEGAN,
 }
 
 

@@ -208,16 +208,21 @@ class Discriminator(nnx.Module):
 
     def __call__(self, x: Array, label: Array | None = None) -> Array:
         """`[B, H, W, C]`, and int `[B]` if conditional, to scores `[B]`."""
-        for i, conv in enumerate(self.convs):
-            x = conv(x)
-            if i and len(self.norms):
-                x = self.norms[i - 1](x)
-            x = jax.nn.leaky_relu(x, 0.2)
+        x = self.features(x)
         score = self.dense(x.reshape(x.shape[0], -1))[:, 0]
         if self.embed is not None:
             label = _needed(label)
             score = score + (self.embed(label) * x.sum((1, 2))).sum(-1)
         return score.astype(jnp.float32)
+
+    def features(self, x: Array) -> Array:
+        """`[B, H, W, C]` to what the last convolution makes of it, `[B, h, w, c]`."""
+        for i, conv in enumerate(self.convs):
+            x = conv(x)
+            if i and len(self.norms):
+                x = self.norms[i - 1](x)
+            x = jax.nn.leaky_relu(x, 0.2)
+        return x
 
 
 class DCGAN(nnx.Module):

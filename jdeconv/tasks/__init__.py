@@ -9,6 +9,7 @@ from jdeconv.tasks.generate import Generate
 from jdeconv.tasks.reconstruct import Reconstruct
 from jdeconv.tasks.segment import Segment
 from jdeconv.tasks.super_resolve import SuperResolve
+from jdeconv.tasks.vae_gan import VaeGan
 from jdeconv.tasks.variational import Variational
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Segment",
     "SuperResolve",
     "Task",
+    "VaeGan",
     "Variational",
     "build",
 ]
@@ -78,7 +80,7 @@ def build(
                 f"'fsrcnn' or 'espcn'; {config.model.name!r} has none"
             )
         return SuperResolve(preprocess, augment, config.loss, config.model.scale)
-    if config.task == "generate":
+    if config.task in ("generate", "vae_gan"):
         turns = config.generate.discriminator_steps
         if turns > 0 and config.batch_size % (turns * config.accumulate):
             raise ValueError(
@@ -89,15 +91,18 @@ def build(
         size = preprocess.size if isinstance(preprocess.size, tuple) else image_shape
         if min(size[:2]) < 16:
             raise ValueError(
-                f"images of {size[0]} x {size[1]}: task 'generate' measures its images "
-                "at 16 x 16 and above; set preprocess.size"
+                f"images of {size[0]} x {size[1]}: task {config.task!r} measures its "
+                "images at 16 x 16 and above; set preprocess.size"
             )
-        return Generate(
+        kind, options = Generate, dict(config.generate)
+        if config.task == "vae_gan":
+            kind, options = VaeGan, options | dict(config.vae_gan)
+        return kind(
             preprocess,
             augment,
             config.loss,
             checkerboard=config.checkerboard or 2,
-            **config.generate,
+            **options,
         )
     if config.task == "variational":
         if config.loss != "elbo":
@@ -108,5 +113,5 @@ def build(
         return Variational(preprocess, augment, options.beta, options.binarize)
     raise ValueError(
         f"task={config.task!r}: must be 'classify', 'reconstruct', 'super_resolve', "
-        "'segment', 'generate' or 'variational'"
+        "'segment', 'generate', 'vae_gan' or 'variational'"
     )

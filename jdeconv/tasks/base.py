@@ -28,6 +28,7 @@ class Task(abc.ABC):
         "labels" for those of each pixel.
       criterion: the metric by which the best checkpoint is chosen.
       better: "higher" or "lower".
+      takes_images: whether `predict` can be asked at all.
       collected: what `loss` reports in evaluation for `measure`: arrays `[B, ...]`.
     """
 
@@ -37,6 +38,7 @@ class Task(abc.ABC):
     output: ClassVar[Literal["logits", "image", "labels"]] = "image"
     criterion: ClassVar[str] = "loss"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
+    takes_images: ClassVar[bool] = True
     collected: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
@@ -92,8 +94,9 @@ class Task(abc.ABC):
     def measure(self, collected: Mapping[str, np.ndarray]) -> dict[str, Average]:
         """Metrics of a data set that are no mean over its examples.
 
-        Args:
-          collected: what `collected` names, of all examples, `[N, ...]`.
+          Args:
+            takes_images: whether `predict` can be asked at all.
+        collected: what `collected` names, of all examples, `[N, ...]`.
         """
         del collected
         return {}

@@ -33,11 +33,21 @@ def discriminator_loss(name: str, real: Array, fake: Array) -> Array:
     >>> discriminator_loss("hinge", jnp.array([0.5]), jnp.array([-3.0])).tolist()
     [0.5]
     """
+    return real_loss(name, real) + fake_loss(name, fake)
+
+
+def real_loss(name: str, real: Array) -> Array:
+    """The real images' share of `discriminator_loss`."""
     if name == "non_saturating":
-        return jax.nn.softplus(-real) + jax.nn.softplus(fake)
-    if name == "wasserstein":
-        return fake - real
-    return jax.nn.relu(1 - real) + jax.nn.relu(1 + fake)
+        return jax.nn.softplus(-real)
+    return -real if name == "wasserstein" else jax.nn.relu(1 - real)
+
+
+def fake_loss(name: str, fake: Array) -> Array:
+    """The share of the images made."""
+    if name == "non_saturating":
+        return jax.nn.softplus(fake)
+    return fake if name == "wasserstein" else jax.nn.relu(1 + fake)
 
 
 def generator_loss(name: str, fake: Array) -> Array:
@@ -76,6 +86,7 @@ class Generate(Task):
 
     criterion: ClassVar[str] = "swd"
     better: ClassVar[Literal["higher", "lower"]] = "lower"
+    takes_images: ClassVar[bool] = False
     collected: ClassVar[tuple[str, ...]] = ("real", "made")
 
     def __post_init__(self):
@@ -127,7 +138,7 @@ class Generate(Task):
             fake = model.discriminator(made, label)  # type: ignore[attr-defined]
             return generator_loss(self.loss_name, fake), {}
         real_images = self._real(batch, key, training=True)
-        _check_shape(made, real_images)
+        check_shape(made, real_images)
         real = model.discriminator(real_images, label)  # type: ignore[attr-defined]
         fake = model.discriminator(made, label)  # type: ignore[attr-defined]
         loss = discriminator_loss(self.loss_name, real, fake)
@@ -161,7 +172,7 @@ class Generate(Task):
         label = self._label(model, batch)
         real_images = self._real(batch, key, training=False)
         made = model.generator(self._latent(model, key), label)  # type: ignore[attr-defined]
-        _check_shape(made, real_images)
+        check_shape(made, real_images)
         real = model.discriminator(real_images, label)  # type: ignore[attr-defined]
         fake = model.discriminator(made, label)  # type: ignore[attr-defined]
         of_discriminator = discriminator_loss(self.loss_name, real, fake)
@@ -279,7 +290,8 @@ def _to_uint8(x: Array) -> Array:
     return jnp.round((x + 1) * 127.5).astype(jnp.uint8)
 
 
-def _check_shape(made: Array, real: Array) -> None:
+def check_shape(made: Array, real: Array) -> None:
+    """Raises ValueError for images made of another shape than the real ones."""
     if made.shape != real.shape:
         raise ValueError(
             f"the generator makes images of shape {made.shape}: the real ones have "

@@ -18,8 +18,8 @@ def default_config() -> ml_collections.ConfigDict:
     """The fields that every config has; only `model` takes new ones.
 
     - seed: of initial parameters, order of the data and all else that is random.
-    - task: "classify", "reconstruct", "super_resolve", "segment", "generate" or
-      "variational".
+    - task: "classify", "reconstruct", "super_resolve", "segment", "generate",
+      "vae_gan" or "variational".
     - loss: "cross_entropy"; "bce", "mse" or "l1"; "non_saturating", "wasserstein" or
       "hinge"; "cross_entropy", "dice" or "cross_entropy_dice"; "elbo".
     - label_smoothing: of classify.
@@ -30,7 +30,9 @@ def default_config() -> ml_collections.ConfigDict:
     - degrade: the fields of `jdeconv.data.Degrade`, for reconstruct.
     - generate: of that task: `discriminator_steps` per step, which share the batch;
       `learning_rate_factor`, the discriminator's learning rate over the generator's;
-      `gradient_penalty`, of "wasserstein".
+      `gradient_penalty`, of "wasserstein". Of vae_gan, too.
+    - vae_gan: of that task: `gamma`, weight of likeness against deceit for the
+      generator; `beta`, of the KL for the encoder.
     - segment: of that task: `crop`, height and width of windows cut at random from the
       training images, an int or a pair; None: whole images.
     - checkerboard: stride of the pattern that evaluation looks for in images made, see
@@ -77,6 +79,7 @@ def default_config() -> ml_collections.ConfigDict:
                 "learning_rate_factor": 1.0,
                 "gradient_penalty": 10.0,
             },
+            "vae_gan": {"gamma": 0.01, "beta": 1.0},
             "segment": {"crop": config_dict.placeholder(object)},
             "checkerboard": 0,
             "variational": {"beta": 1.0, "binarize": "none", "num_samples": 5000},

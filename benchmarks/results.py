@@ -18,6 +18,7 @@ import shlex
 import statistics
 
 from benchmarks import cards
+from benchmarks.report import RECORDS
 from jdeconv import train
 from jdeconv.models.published import FOLDER as WEIGHTS
 from jdeconv.models.published import published, read_weights
@@ -29,6 +30,9 @@ RESULTS = ROOT / "configs" / "results"
 README = ROOT / "README.md"
 BEGIN = "<!-- results: made by `python -m benchmarks.results table`, do not edit -->"
 END = "<!-- end of results -->"
+
+# Of `python -m benchmarks.throughput`, the one that the table shows.
+THROUGHPUT = RECORDS / "throughput-cpu-jax0.10.json"
 
 # What is shown of each record: metric, its unit and scale, and the published number it
 # stands beside, which was measured on the same data in the same way.
@@ -172,9 +176,10 @@ def table() -> str:
     """All records as one Markdown table."""
     lines = [
         "| config | test metric | mean ± standard error (of the test set) | seeds, "
-        "deviation | published | steps | training time |",
-        "|---|---|---|---|---|---|---|",
+        "deviation | published | steps | training time | images/s | of PyTorch's |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
+    speeds = throughput()
     for name, (metric, unit, scale, other) in ROWS.items():
         path = RESULTS / f"{name}.json"
         if not path.exists():
@@ -198,9 +203,22 @@ def table() -> str:
         lines.append(
             f"| [`{shown_name}`](configs/{config}.py) | {metric}, {unit} | {shown} | "
             f"{seeds} | {other or '-'} | {data['steps']} | {minutes:.0f} min, "
-            f"{data['device']} |"
+            f"{data['device']} | {speeds.get(shown_name, '- | -')} |"
         )
     return "\n".join(lines)
+
+
+def throughput() -> dict[str, str]:
+    """Two cells by config: images per second, and the share of PyTorch's."""
+    if not THROUGHPUT.exists():
+        return {}
+    cells = {}
+    for name, found in json.loads(THROUGHPUT.read_text())["configs"].items():
+        per_s = found["images_per_s"]
+        ours, theirs = per_s["jdeconv"], per_s.get("PyTorch")
+        share = f"{ours / theirs:.2f}" if theirs else "-"
+        cells[name] = f"{float(f'{ours:.3g}'):,.0f} | {share}"
+    return cells
 
 
 def readme_with(table: str) -> str:

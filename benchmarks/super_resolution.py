@@ -5,7 +5,8 @@
     python -m benchmarks.super_resolution evaluate SET5 fsrcnn_t91_3
 
 `prepare` writes the luma of the training images in five sizes (1, 0.9, 0.8, 0.7, 0.6)
-and four rotations, as Dong et al. 2016 did, and of the test images as they are.
+and four rotations, as Dong et al. 2016 did, and of the test images as they are; what
+is less than 48 pixels across is left out.
 `evaluate` prints PSNR of luma, 8 bits, without a margin of `scale` pixels, and keeps
 the mean over the images in the workdir, for `benchmarks.results collect`; or it takes
 the name of published weights.
@@ -23,6 +24,7 @@ from jdeconv.data import colors
 from jdeconv.ops.resample import resize_matrix
 
 SIZES = (1.0, 0.9, 0.8, 0.7, 0.6)
+SMALLEST = 48  # pixels across, of a patch at scale 4
 
 
 def read_luma(path: pathlib.Path) -> np.ndarray:
@@ -54,6 +56,8 @@ def prepare(large: pathlib.Path, test: pathlib.Path, out: pathlib.Path) -> int:
             whole = read_luma(file)
             for size in SIZES if name == "train" else (1.0,):
                 height, width = (round(size * n) for n in whole.shape[:2])
+                if min(height, width) < SMALLEST:
+                    continue
                 small = bicubic(whole, (height, width)) if size < 1 else whole
                 for turns in range(4 if name == "train" else 1):
                     target = out / name / f"{file.stem}_{size}_{turns}.png"

@@ -41,6 +41,10 @@ DATA = {
         "Trained on 400 grey photographs, 180 x 180, of BSDS500's training and test "
         "images (Zhang et al., 2017; no licence stated), tested on Set12."
     ),
+    "folder:data/photos": (
+        "Trained on the 91 colour images of Yang et al. (2010), tested on Set5 "
+        "(Bevilacqua et al., 2012) and two more. No licence is stated for the images."
+    ),
     "folder:data/t91": (
         "Trained on luma of the 91 images of Yang et al. (2010), tested on Set5 "
         "(Bevilacqua et al., 2012). No licence is stated for the images."
@@ -55,6 +59,10 @@ USE = {
     "segment": (
         "Returns logits for each pixel, `[B, H, W, {num_classes}]`, of the classes "
         "{classes}; images may have any size."
+    ),
+    "vae_gan": (
+        "Returns an image like the one given, -1 to 1; `encode` gives the "
+        "latent Gaussian, `generator` images of latent vectors `[B, {latent}]`."
     ),
     "generate": (
         "The generator takes normal latent vectors `[B, {latent}]` and returns images "
@@ -88,6 +96,21 @@ LIMITS = {
     "dcgan_mnist_32": (
         "Makes digits of no chosen class. The narrow setting for a CPU, 32 x 32, and "
         "not the published 64 x 64 one."
+    ),
+    "vae_gan_mnist_32": (
+        "Encodes and makes digits, 32 x 32; the narrow setting for a CPU. "
+        "Reconstructions are like the image, not equal to it."
+    ),
+    "enhance_photos": (
+        "For photographs with 1/3 to 1/16 of their light and photon noise, as its "
+        "config makes them; what is well exposed gets too bright, and real cameras "
+        "have other curves and other noise."
+    ),
+    "ffdnet_train400": (
+        "For white Gaussian noise, grey (`jdeconv process` takes each colour by "
+        "itself). Noise of cameras after their own processing and JPEG is neither "
+        "white nor Gaussian. Below, `psnr` is of patches at all levels, `set12_25` of "
+        "whole images at 25 of 255."
     ),
     "nuclei_unet": (
         "Nuclei under the microscopes of that data set, grey, about as large as there; "
@@ -188,7 +211,13 @@ def degraded(config: dict) -> str:
     """What was done to the images that the network sees."""
     blur, noise = (config["degrade"][name] for name in ("blur_sigma", "noise_std"))
     done = [f"blurred by a Gaussian of {blur:g} pixels"] if blur else []
-    if noise:
+    if config["degrade"].get("exposure"):
+        low, high = config["degrade"]["exposure"]
+        done.append(f"with {low:.3g} to {high:.3g} of the light and photon noise")
+    if isinstance(noise, list | tuple):
+        low, high = noise
+        done.append(f"with Gaussian noise of {low:.3g} to {high:.3g} (1 is white)")
+    elif noise:
         cut = ", then cut to 0 to 1" if config["degrade"]["clip"] else ""
         done.append(f"with Gaussian noise of {noise:g} (1 is white){cut}")
     return f" What the network sees is {', '.join(done)}." if done else ""

@@ -9,7 +9,8 @@ nor rounded; the result is rounded to 8 bits and compared with the whole image. 
 network trained for one level sees that level alone. `dct` and `total_variation`, which
 learned nothing, stand beside it, and a network told nothing of the noise ("blind").
 
-Writes benchmarks/records/denoising.json; --write puts the table into docs/networks.md.
+The means are kept in the workdir, for `benchmarks.results collect`; --write writes
+benchmarks/records/denoising.json and puts the table into docs/networks.md.
 """
 
 import argparse
@@ -109,6 +110,20 @@ def _score(apply: Method, clean: np.ndarray, level: int, number: int) -> float:
     return psnr(np.asarray(apply(y, level / 255), float), clean)
 
 
+def keep(name: str, workdir: pathlib.Path, step: int, found: dict) -> None:
+    """Writes WORKDIR/whole_images.json: means over the images, and standard errors."""
+    content: dict = {"split": "test", "step": step}
+    for dataset, by_level in found.items():
+        for level, rows in by_level.items():
+            if name in rows:
+                values = list(rows[name].values())
+                error = float(np.std(values, ddof=1) / len(values) ** 0.5)
+                key = f"test/{dataset}_{level}"
+                content |= {key: statistics.mean(values), f"{key}_sem": error}
+    text = json.dumps(content, indent=1) + "\n"
+    (workdir / "whole_images.json").write_text(text)
+
+
 def table(record: dict) -> str:
     """Mean over the images, a row per method, as Markdown."""
     columns = [(s, level) for s in record["sets"] for level in record["sets"][s]]
@@ -139,11 +154,13 @@ def main(argv=None):
     names = given.sets.split(",")
     if set(names) - set(SETS):
         parser.error(f"--sets={given.sets}: must be among {', '.join(SETS)}")
-    runs = {}
+    runs, workdirs = {}, {}
     for name in given.runs:
         if pathlib.Path(name).is_dir():
-            found = train.load_run(name, given.checkpoint)
-            runs[pathlib.Path(name).name.rpartition("-")[0] or name] = found
+            folder = pathlib.Path(name)
+            name = folder.name.rpartition("-")[0] or folder.name
+            runs[name] = train.load_run(folder, given.checkpoint)
+            workdirs[name] = folder
         else:
             runs[name] = train.load_published(name)
     record = {
@@ -153,6 +170,8 @@ def main(argv=None):
         "sets": run(names, given.data, runs),
     }
     print(table(record))
+    for name, folder in workdirs.items():
+        keep(name, folder, runs[name].step, record["sets"])
     if given.write:
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
         write_page(table(record), "denoising", page="networks.md")

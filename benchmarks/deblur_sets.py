@@ -25,7 +25,7 @@ class Case(NamedTuple):
         photons; 0 where unknown.
       boundary: of the blur: "unknown" or "circular".
       psnr: of an estimate of y's shape, in dB.
-      photons: whether the noise is that of counting them.
+      peak: photons in a white pixel, where the noise is that of counting them; else 0.
     """
 
     name: str
@@ -34,7 +34,12 @@ class Case(NamedTuple):
     noise_std: float
     boundary: str
     psnr: Callable[[np.ndarray], float]
-    photons: bool = False
+    peak: float = 0.0
+
+    @property
+    def photons(self) -> bool:
+        """Whether the noise is that of counting photons."""
+        return self.peak > 0
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -141,7 +146,7 @@ def set12(root: pathlib.Path, sigma: float = 0.0, peak: float = 0.0) -> Iterator
 
             std = np.sqrt(y.mean() / peak) if peak else sigma / 255
             name = f"{i:02d}-k{k}"
-            yield Case(name, y, kernel, std, "unknown", score, photons=bool(peak))
+            yield Case(name, y, kernel, std, "unknown", score, peak)
 
 
 CIRCULAR = {

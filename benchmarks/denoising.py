@@ -164,8 +164,8 @@ def main(argv=None):
         else:
             runs[name] = train.load_published(name)
     record = {
-        "command": "python -m benchmarks.denoising RUN --data FOLDER --write",
         **environment(),
+        "command": "python -m benchmarks.denoising RUN --data FOLDER --write",
         "steps": {name: found.step for name, found in runs.items()},
         "sets": run(names, given.data, runs),
     }

@@ -152,8 +152,8 @@ def main(argv=None):
     photos = data.find_images(given.photos)
     found, rows, titles = run(trained, photos)
     record = {
-        "command": "python -m benchmarks.enhancement RUN --photos FOLDER --write",
         **environment(),
+        "command": "python -m benchmarks.enhancement RUN --photos FOLDER --write",
         "step": trained.step,
         "photons": trained.config.degrade.photons,
         "exposures": found,

@@ -330,8 +330,8 @@ def main(argv=None):
             f"{spec:28s} images/s: {shown}  {found[spec].get('gaps', '')}", flush=True
         )
     record = {
-        "command": "python -m benchmarks.throughput --write",
         **environment(),
+        "command": "python -m benchmarks.throughput --write",
         "threads": timing.len_cores(),
         "configs": {**old, **found},
     }

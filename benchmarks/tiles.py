@@ -146,8 +146,8 @@ def main(argv=None):
         print(json.dumps(memory(given.memory_of, given.size)))
         return
     record = {
-        "command": "python -m benchmarks.tiles --write",
         **environment(),
+        "command": "python -m benchmarks.tiles --write",
         "size": given.size,
         "compared": given.compared,
         "methods": {},

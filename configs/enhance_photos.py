@@ -9,8 +9,9 @@ to the image what it lacks. The folder has colour photographs in `train` and in 
     python -m benchmarks.enhancement runs/enhance_photos-0 --photos data/photos/test
 
 Expected: 25.9 dB on patches, where the dark ones have 11.0; 24 minutes on 2 CPU cores
-with other work to do (configs/results/enhance_photos.json). The last command sets the network beside gamma correction, histogram equalisation and
-CLAHE, on whole photographs. The made darkness follows Wei et al. (2018, "Deep Retinex
+with other work to do (configs/results/enhance_photos.json). The last command sets the
+network beside gamma correction, histogram equalisation and CLAHE, on whole photographs
+(docs/networks.md). The made darkness follows Wei et al. (2018, "Deep Retinex
 decomposition for low-light enhancement"), who did it by hand, and Foi et al. (2008).
 """
 

@@ -6,7 +6,8 @@ and photographs to be tested on in `test`.
 
     jdeconv train --config configs/dncnn_train400.py:25 --workdir runs/dncnn_25-0
 
-The argument is the standard deviation of the noise, of 255: 15, 25 (the default) or 50.
+The argument is the standard deviation of the noise, of 255: 15, 25 (the default) or 50;
+or "blind": any from 0 to 55, which the network is not told, and 20 layers.
 The PSNR logged is of patches. Published for whole images (Zhang et al. 2017), Set12:
 32.86, 30.44 and 27.18 dB. Not trained to its end here.
 """
@@ -15,12 +16,16 @@ from jdeconv import train
 
 
 def get_config(arg: str | None = None):
-    """The argument is the standard deviation of the noise, of 255."""
+    """arg: the standard deviation of the noise, of 255, or "blind"."""
     config = train.default_config()
     config.task = "reconstruct"
     config.loss = "mse"
     config.model.name = "dncnn"
-    config.degrade.noise_std = float(arg or 25) / 255
+    if arg == "blind":
+        config.model.depth = 20
+        config.degrade.noise_std = (0.0, 55 / 255)
+    else:
+        config.degrade.noise_std = float(arg or 25) / 255
     config.degrade.clip = False
     config.data.source = "folder:data/train400"
     config.data.channels = 1

@@ -6,6 +6,7 @@ the result is written beside a figure that shows original and result.
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
@@ -27,6 +28,7 @@ def process_images(
     *,
     checkpoint: str = "best",
     size: str | tuple[int, int] = "auto",
+    noise_std: float | None = None,
     progress: bool = True,
 ) -> tuple[list[pathlib.Path], dict[pathlib.Path, str]]:
     """Applies preprocess -> trained network -> exact inverse of the preprocess.
@@ -39,7 +41,6 @@ def process_images(
     NAME.png, a mask of the image's size with the numbers of the masks that it was
     trained on, and in the figure the classes in colour over the image.
 
-
     Args:
       images: files and folders.
       workdir: of the training run, or a run that is open already, such as
@@ -50,6 +51,8 @@ def process_images(
         that of the file; (height, width); "auto": "image" for image networks trained
         on patches cut from larger images, and for those that segment unless they were
         trained on resized images; else "network".
+      noise_std: of the noise in the images, where 1 is white, for networks that are
+        told it (FFDNet); None: they estimate it from each image.
       progress: whether to show a progress bar for more than one file.
 
     Returns:
@@ -66,6 +69,7 @@ def process_images(
 
     from jdeconv import data, train
     from jdeconv.cli.targets import result_files
+    from jdeconv.tasks.reconstruct import takes_noise_std
 
     files = data.find_images(images)
     targets = result_files(files, pathlib.Path(out))
@@ -74,9 +78,16 @@ def process_images(
         run = train.load_run(run, checkpoint)
     if not run.task.takes_images:
         raise ValueError("a network of task 'generate' takes no images: it makes them")
+    if noise_std is not None and not takes_noise_std(run.model):
+        raise ValueError(
+            f"noise_std={noise_std}: the network {run.config.model.name!r} is not told "
+            "the noise"
+        )
+    if noise_std is not None and not noise_std >= 0:
+        raise ValueError(f"noise_std={noise_std}: must be >= 0")
     shape = _network_size(run, size)
     # One compilation per size and type of image.
-    apply = jax.jit(run.apply, static_argnums=1)
+    apply = jax.jit(functools.partial(run.apply, noise_std=noise_std), static_argnums=1)
     written, failed = [], {}
     bar = tqdm(files, disable=not progress or len(files) == 1, unit="image")
     for file in bar:
@@ -139,10 +150,11 @@ def _classify(run, apply, image, shape, target: pathlib.Path) -> pathlib.Path:
 
 
 def _restore(run, apply, image, shape, target: pathlib.Path) -> pathlib.Path:
-    from jdeconv import data, figures
+    from jdeconv import data, figures, tasks
 
     channels = run.image_shape[-1]
-    if channels == 1 and image.shape[-1] == 3 and hasattr(run.task, "scale"):
+    enlarges = isinstance(run.task, tasks.SuperResolve)
+    if channels == 1 and image.shape[-1] == 3 and enlarges:
         result = _enlarge_colors(run, apply, image, shape)
     elif channels == 1:  # each channel is an image to the network
         seen = np.moveaxis(image, -1, 0)[..., None]
@@ -164,7 +176,8 @@ def _segment(run, apply, image, shape, target: pathlib.Path) -> pathlib.Path:
     seen = data.images.to_channels(image, run.image_shape[-1])
     labels = np.asarray(apply(seen[None], shape)[0])
     code = data.mask_code(run.config.data)
-    assert code is not None  # a run that segments has learned from masks
+    if code is None:
+        raise ValueError("the run's config has no data.mask: its classes have no names")
     target = target.with_suffix(".png")
     target.parent.mkdir(parents=True, exist_ok=True)
     data.write_image(target, code.decode(labels))
@@ -220,6 +233,11 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="size the network sees: auto, network, image or HEIGHTxWIDTH",
     )
+    parser.add_argument(
+        "--noise_std",
+        type=float,
+        help="of the images' noise, 1 is white, for networks that are told it",
+    )
     return parser
 
 
@@ -239,6 +257,7 @@ def run(argv: Sequence[str]) -> int:
         arguments.out,
         checkpoint=arguments.checkpoint or "best",
         size=arguments.size,
+        noise_std=arguments.noise_std,
     )
     for path in written:
         print(path)

@@ -8,7 +8,7 @@ from flax import nnx
 from jax import Array
 
 from jdeconv import checkerboard, metrics
-from jdeconv.data import Degrade, PreprocessInfo
+from jdeconv.data import Degrade, Preprocess, PreprocessInfo
 from jdeconv.tasks.base import Batch, Task
 
 LOSSES = {
@@ -16,6 +16,24 @@ LOSSES = {
     "mse": metrics.mean_squared_error,
     "l1": metrics.mean_absolute_error,
 }
+
+
+def takes_noise_std(model: nnx.Module) -> bool:
+    """Whether a network can be told the standard deviation of the noise."""
+    return getattr(model, "condition", None) == "noise_std"
+
+
+def in_network_units(std: Array, preprocess: Preprocess, info: PreprocessInfo) -> Array:
+    """The standard deviation of noise after preprocessing.
+
+    Args:
+      std: `[B]`, where 1 is white.
+      preprocess: of the task.
+      info: of the images, by `preprocess.forward`.
+    """
+    low, high = preprocess.range
+    spread = jnp.mean(jnp.broadcast_to(info.std, (len(std), 1, 1, 1)), (1, 2, 3))
+    return std * (high - low) / spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +97,7 @@ class Reconstruct(Task):
         # the result could not be brought back without knowing the clean image.
         plain = dataclasses.replace(self.preprocess, standardize=None)
         target = (plain.forward(clean)[0] - info.mean) / info.std
-        given = self._condition(model, key, info)
+        given = self._told(model, key, info)
         y = self.apply(model, x, key, training, **given)
         if y.shape != target.shape:
             raise ValueError(
@@ -106,7 +124,7 @@ class Reconstruct(Task):
         clean = self.pixels(batch, key, training=False)
         degraded = self._degraded(clean, key)
         x, info = self.preprocess.forward(degraded)
-        y = self.apply(model, x, key, False, **self._condition(model, key, info))
+        y = self.apply(model, x, key, False, **self._told(model, key, info))
         result = self.preprocess.inverse(self._image(y), info)
         pictures = {"input": degraded, "result": result}
         if self.is_degraded:
@@ -121,16 +139,14 @@ class Reconstruct(Task):
     def _degrade_keys(self, key: Array) -> Array:
         return jax.vmap(jax.random.fold_in, (0, None))(key, 2)
 
-    def _condition(
+    def _told(
         self, model: nnx.Module, key: Array, info: PreprocessInfo
     ) -> dict[str, Array]:
-        """What a network that is told the noise is told, in its own units."""
-        if getattr(model, "condition", None) != "noise_std":
+        """What a network that is told the noise is told."""
+        if not takes_noise_std(model):
             return {}
-        low, high = self.preprocess.range
-        std = self.degrade.noise_stds(self._degrade_keys(key)) * (high - low)
-        spread = jnp.mean(jnp.broadcast_to(info.std, (len(std), 1, 1, 1)), (1, 2, 3))
-        return {"noise_std": std / spread}
+        std = self.degrade.noise_stds(self._degrade_keys(key))
+        return {"noise_std": in_network_units(std, self.preprocess, info)}
 
     def _image(self, y: Array) -> Array:
         return jax.nn.sigmoid(y) if self.loss_name == "bce" else y

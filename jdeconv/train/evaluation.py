@@ -1,21 +1,25 @@
 """Evaluating a run, and using its trained network."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from flax import nnx
 from jax import Array
+from jax.typing import ArrayLike
 
 from jdeconv import data
 from jdeconv.data import Loader
 from jdeconv.metrics import Average
 from jdeconv.tasks import Segment, SuperResolve, Task, Variational
+from jdeconv.tasks.reconstruct import in_network_units, takes_noise_std
 from jdeconv.train import checkpoint, records, setup
 from jdeconv.train.likelihood import negative_log_likelihood
 from jdeconv.train.parallel import Parallel, make_parallel
@@ -120,21 +124,42 @@ class TrainedRun:
     image_shape: tuple[int, int, int]
     class_names: tuple[str, ...]
 
-    def apply(self, images: Array, size: tuple[int, int] | None = None) -> Array:
+    def apply(
+        self,
+        images: Array,
+        size: tuple[int, int] | None = None,
+        *,
+        noise_std: ArrayLike | None = None,
+    ) -> Array:
         """inverse(network(preprocess(images))), or what it says of their classes.
 
         Args:
           images: `[B, H, W, C]`, uint8, uint16 or floating.
           size: (height, width) that the network sees; None: that of the images.
+          noise_std: of the images' noise, where 1 is white, one or one per image; for
+            networks that are told it, such as FFDNet. None: they estimate it.
 
         Returns:
           Images of the shape and type of `images` (for super-resolution `scale` times
           as high and wide); or the probabilities of the classes, `[B, K]`; or the class
           of each pixel, uint8 `[B, H, W]`.
+
+        Raises:
+          ValueError: a network that is not told the noise, and noise_std.
         """
         preprocess = dataclasses.replace(self.task.preprocess, size=size)
         x, info = preprocess.forward(images)
-        result = self.task.predict(self.model, x)
+        model: Any = self.model
+        if noise_std is not None:
+            if not takes_noise_std(model):
+                name = self.config.model.name
+                raise ValueError(
+                    f"noise_std={noise_std}: the network {name!r} is not told the noise"
+                )
+            std = jnp.broadcast_to(jnp.asarray(noise_std, x.dtype), len(x))
+            std = in_network_units(std, preprocess, info)
+            model = functools.partial(model, noise_std=std)
+        result = self.task.predict(model, x)
         if self.task.output == "logits":
             return result
         if isinstance(self.task, Segment):

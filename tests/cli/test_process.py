@@ -213,3 +213,35 @@ def test_published_weights_sharpen_what_they_were_trained_on(tmp_path):
     result = data.read_image(written[0])
     error = [np.mean((image / 255 - unit) ** 2) for image in (result, pixels)]
     assert error[0] < 0.8 * error[1]  # 1 dB
+
+
+@pytest.fixture(scope="module")
+def denoiser(tmp_path_factory):
+    pytest.importorskip("skimage")
+    config = smoke.get_config()
+    config.model.unlock()
+    config.model = {"name": "ffdnet", "depth": 2, "features": 4}
+    config.degrade.noise_std = (0.0, 0.2)
+    config.degrade.blur_sigma = 0.0
+    config.data.patch_size = 32
+    return tiny(config, tmp_path_factory, "denoiser")
+
+
+def test_a_network_is_told_the_noise(denoiser, deblurrer, folder, tmp_path):
+    path, files = folder
+    run = train.load_run(denoiser)
+    results = {}
+    for std in (None, 0.0, 0.3):
+        out = tmp_path / f"out{std}"
+        process.process_images(path / "grey16.png", run, out, noise_std=std)
+        results[std] = data.read_image(out / "grey16.png")
+        expected = run.apply(files["grey16.png"][None], noise_std=std)[0]
+        np.testing.assert_allclose(results[std], expected, atol=1)
+    assert (results[0.0] != results[0.3]).any()
+    assert (results[None] != results[0.3]).any()
+    for std, message in ((0.1, "is not told the noise"), (-1.0, "must be >= 0")):
+        with pytest.raises(ValueError, match=message):
+            workdir = deblurrer if std > 0 else denoiser
+            process.process_images(path, workdir, tmp_path / "no", noise_std=std)
+    with pytest.raises(ValueError, match="is not told the noise"):
+        train.load_run(deblurrer).apply(files["grey.png"][None], noise_std=0.1)

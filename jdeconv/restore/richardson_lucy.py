@@ -25,56 +25,25 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.typing import ArrayLike
 
 from jdeconv.restore import noise, stopping, weights
+from jdeconv.restore.acceleration import Path
 from jdeconv.restore.blur import Blur, Operator
 from jdeconv.restore.iterate import iterate, relative_change
 from jdeconv.restore.problem import Measurement, Solution, measurement
+from jdeconv.restore.smoothing import smooth
 from jdeconv.restore.total_variation import best_weight
 
 ACCELERATIONS = ("biggs-andrews",)
 _DAMPING_POWER = 10  # White's N
-_DUAL_STEPS = 5  # in each iteration; with fewer the accelerated one swings
-_LEAST_SHARE = 0.1  # of a pixel that smoothing leaves
 _SEEN = 1e-3  # share of a pixel's light within the frame below which it stays as it was
-
-
-class _Path(NamedTuple):
-    """How the estimate came about, which says how far the next one is predicted.
-
-    `shares` are given, one per iteration, or else told from the last two steps.
-    """
-
-    before: Array  # x of the iteration before
-    done: Array
-    step: Array | None  # from the predicted point to x
-    step_before: Array | None
-    shares: Array | None
-
-    def share(self, spatial: tuple[int, ...]) -> Array:
-        """Of the last change, `[*batch, 1, ...]`."""
-        if self.shares is not None:
-            return self.shares[jnp.minimum(self.done, len(self.shares) - 1)]
-        if self.step is None or self.step_before is None:
-            raise TypeError("a path has shares or steps")
-        both = jnp.sum(self.step * self.step_before, spatial, keepdims=True)
-        last = jnp.sum(self.step_before**2, spatial, keepdims=True)
-        share = jnp.where(last > 0, both / jnp.where(last > 0, last, 1), 0)
-        return jnp.clip(share, 0, 1)
-
-    def follow(self, x: Array, start: Array, new: Array) -> "_Path":
-        """With the iteration from x by way of start to the new estimate."""
-        path = self._replace(before=x, done=self.done + 1)
-        if self.shares is None:
-            path = path._replace(step=new - start, step_before=self.step)
-        return path
 
 
 class _State(NamedTuple):
     x: Array
-    path: _Path | None  # None where nothing is accelerated
+    path: Path | None  # None where nothing is accelerated
     dual: list[Array] | None  # of the total variation's gradients, where it counts
 
 
@@ -357,7 +326,7 @@ def _solve(
         factor = jnp.maximum(blur.adjoint(ratio) * gain, 0)
         x = x * jnp.where(gain > 0, factor, 1)
         if dual is not None:
-            x, dual = _smooth(x, state.x, dual, tv_weight, spatial)
+            x, dual = smooth(x, state.x, dual, tv_weight, spatial)
         state = state._replace(x=x, dual=dual)
         return state, jnp.mean(divergences, spatial), model
 
@@ -385,9 +354,9 @@ def _solve(
     x = jnp.broadcast_to(x, batch + blur.shape)
     path, done = None, jnp.zeros((), int)
     if shares is not None:
-        path = _Path(x, done, None, None, jnp.expand_dims(shares, spatial))
+        path = Path(x, done, None, None, jnp.expand_dims(shares, spatial))
     elif accelerated:
-        path = _Path(x, done, jnp.zeros_like(x), jnp.zeros_like(x), None)
+        path = Path(x, done, jnp.zeros_like(x), jnp.zeros_like(x), None)
     first = _State(x, path, [jnp.zeros_like(x) for _ in spatial] if has_tv else None)
     if rule is None:
         state, done, (history, taken) = iterate(
@@ -460,47 +429,3 @@ def _damped(ratio: Array, divergence: Array, damping: Array) -> Array:
     share = jnp.where(damping > 0, share, 1)
     n = _DAMPING_POWER
     return 1 + share ** (n - 1) * (n - (n - 1) * share) * (ratio - 1)
-
-
-def _smooth(
-    fitted: Array,
-    x: Array,
-    dual: list[Array],
-    weight: Array,
-    spatial: tuple[int, ...],
-) -> tuple[Array, list[Array]]:
-    """Nearer to the minimum of sum (z - fitted)^2 / (2 x) + weight |grad z|.
-
-    Steps of projected gradients on its dual, sum of p grad z with |p| <= 1 in place of
-    |grad z|, from where the last iteration's ended; z = fitted - weight x grad' p.
-    """
-    brightest = x
-    for axis in spatial:
-        brightest = jnp.maximum(brightest, x + _slope(x, axis))
-    tiny = jnp.finfo(x.dtype).tiny
-    step = 1 / jnp.maximum(4 * len(spatial) * weight * brightest, tiny**0.5)
-
-    def primal(dual):
-        rising = sum(_slope_transpose(p, a) for p, a in zip(dual, spatial))
-        return fitted - weight * x * rising
-
-    for _ in range(_DUAL_STEPS):
-        z = primal(dual)
-        points = [p + step * _slope(z, axis) for p, axis in zip(dual, spatial)]
-        length = jnp.sqrt(jnp.maximum(sum(p**2 for p in points), 1))
-        dual = [p / length for p in points]
-    return jnp.maximum(primal(dual), _LEAST_SHARE * fitted), dual
-
-
-def _slope(x: Array, axis: int) -> Array:
-    """The next pixel less this one; 0 for the last."""
-    return jnp.diff(x, axis=axis, append=_part(x, axis, -1))
-
-
-def _slope_transpose(p: Array, axis: int) -> Array:
-    """Of slopes whose last is 0."""
-    return -jnp.diff(p, axis=axis, prepend=jnp.zeros_like(_part(p, axis, 0)))
-
-
-def _part(x: Array, axis: int, index: int) -> Array:
-    return lax.index_in_dim(x, index, axis, keepdims=True)

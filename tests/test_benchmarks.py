@@ -18,7 +18,7 @@ TINY = {
 
 @pytest.mark.parametrize(
     "name",
-    [*(pytest.param(n, marks=pytest.mark.slow) for n in ("strided", "grouped")), "1-D"],
+    [pytest.param(n, marks=pytest.mark.slow) for n in ("strided", "grouped", "1-D")],
 )
 def test_all_candidates_compute_the_same(name):
     cell = conv_transpose.bench(TINY[name], turns=2)

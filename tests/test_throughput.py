@@ -33,7 +33,16 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+FAST = ("cnn", "fsrcnn", "segnet", "dcgan")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
+        for name in VARIANTS
+    ],
+)
 def test_twin_equals_the_network(name, rng):
     pytest.importorskip("torch")
     from benchmarks import torch_twins

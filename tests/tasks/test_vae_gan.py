@@ -101,6 +101,7 @@ def test_evaluation_and_pictures(model, batch):
     assert task.takes_images and not tasks.Generate.takes_images
 
 
+@pytest.mark.slow
 def test_a_run_of_two_steps(tmp_path, rng):
     config = train.read_config("configs/vae_gan_mnist.py:32")
     with config.unlocked():

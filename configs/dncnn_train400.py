@@ -24,8 +24,10 @@ def get_config(arg: str | None = None):
     if arg == "blind":
         config.model.depth = 20
         config.degrade.noise_std = (0.0, 55 / 255)
+    elif (arg or "25").isdigit():
+        config.degrade.noise_std = int(arg or 25) / 255
     else:
-        config.degrade.noise_std = float(arg or 25) / 255
+        raise ValueError(f"argument {arg!r}: must be a whole number or blind")
     config.degrade.clip = False
     config.data.source = "folder:data/train400"
     config.data.channels = 1

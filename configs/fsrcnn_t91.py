@@ -17,6 +17,8 @@ from jdeconv import train
 
 def get_config(arg: str | None = None):
     """The argument is the scale."""
+    if arg not in (None, "2", "3", "4"):
+        raise ValueError(f"argument {arg!r}: must be 2, 3 or 4")
     scale = int(arg or 3)
     config = train.default_config()
     config.task = "super_resolve"

@@ -24,3 +24,17 @@ def test_dncnn_sees_unclipped_noise_of_its_level(level):
     assert task.degrade.clip is False
     assert task.is_degraded
     assert config.model.depth == 17
+
+
+@pytest.mark.parametrize(
+    "spec, legal",
+    [
+        ("dncnn_train400.py:abc", "a whole number or blind"),
+        ("fsrcnn_t91.py:5", "2, 3 or 4"),
+        ("espcn_t91.py:x", "2, 3 or 4"),
+        ("vae_gan_mnist.py:64", "32"),
+    ],
+)
+def test_illegal_arguments_say_what_is_legal(spec, legal):
+    with pytest.raises(ValueError, match=f"argument .*: must be {legal}"):
+        train.read_config(f"configs/{spec}")

@@ -29,11 +29,18 @@ _AXES = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}
 class Twin:
     """A network's function in PyTorch, and its parameters.
 
+    Args:
+      model: with a twin, see `has_twin`.
+      native: margins that are uneven become PyTorch's even ones, wherever the size
+        stays the same. Such a layer sees its image shifted by a pixel, which is another
+        function, and saves PyTorch a copy: to be timed, not to be compared.
+
     Attributes:
       parameters: tensors by the path of the parameter they are copies of.
     """
 
-    def __init__(self, model: nnx.Module):
+    def __init__(self, model: nnx.Module, *, native: bool = False):
+        self._native = native
         self._paths = {
             id(node): path
             for path, node in nnx.iter_graph(model)
@@ -86,6 +93,12 @@ class Twin:
 
         def apply(x):
             (top, bottom), (left, right) = _margins(x.shape[2:], layer, strides)
+            most = (max(top, bottom), max(left, right))
+            if self._native and all(
+                (n + 2 * p - k) // s == -(-n // s) - 1
+                for n, p, k, s in zip(x.shape[2:], most, layer.kernel_size, strides)
+            ):
+                return functional.conv2d(x, kernel, bias, strides, most)
             even = (min(top, bottom), min(left, right))
             if (top, left) != (bottom, right):
                 more = [
@@ -106,6 +119,17 @@ class Twin:
             if size is None:
                 size = [n * s for n, s in zip(x.shape[2:], strides)]
             margins = _margins(size, layer, strides)
+            most = [max(pair) for pair in margins]
+            extra = [
+                m - ((n - 1) * s - 2 * p + k)
+                for m, n, s, p, k in zip(
+                    size, x.shape[2:], strides, most, layer.kernel_size
+                )
+            ]
+            if self._native and all(0 <= e < s for e, s in zip(extra, strides)):
+                return functional.conv_transpose2d(
+                    x, kernel, bias, strides, most, output_padding=extra
+                )
             even = [min(pair) for pair in margins]
             full = functional.conv_transpose2d(x, kernel, bias, strides, even)
             short = [n - m for n, m in zip(size, full.shape[2:])]

@@ -55,11 +55,25 @@ def test_twin_equals_the_network(name, rng):
     x = jax.numpy.asarray(rng.normal(size=(3, *SHAPE)), "float32")
     gaps = throughput.compare(model, twin, x)
     assert max(gaps.values()) < 1e-5
+    native = torch_twins.Twin(model, native=True)
+    sizes = [[y.shape for y in _outputs(t, x)] for t in (twin, native)]
+    assert sizes[0] == sizes[1]
     # Something else would be found out.
     first = next(iter(twin.parameters.values()))
     with pytest.raises(AssertionError, match="differ by"):
         first.data.mul_(1.5)
         throughput.compare(model, twin, x)
+
+
+def _outputs(twin, x):
+    import torch
+
+    x = torch.tensor(np.moveaxis(np.asarray(x), -1, 1).copy())
+    try:
+        found = twin(x)
+    except TypeError:  # a DCGAN is two functions
+        found = (twin.generate(torch.zeros(2, 3)), twin.discriminate(x))
+    return found if isinstance(found, tuple) else (found,)
 
 
 def test_what_has_no_twin():

@@ -32,6 +32,7 @@ def get_config(arg: str | None = None):
     config.model.latent = 2
     config.data.source = "tfds:mnist"
     config.batch_size = 128
+    config.accumulate = 4  # which suits the caches of a CPU
     config.eval_batch_size = 50
     config.duration = "30 epochs"
     config.eval_every = "5 epochs"

@@ -33,7 +33,7 @@ VARIANTS = {
 }
 
 
-FAST = ("cnn", "fsrcnn", "segnet", "dcgan")
+FAST = ("cnn", "fsrcnn", "segnet")
 
 
 @pytest.mark.parametrize(

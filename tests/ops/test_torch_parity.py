@@ -50,12 +50,9 @@ def test_golden_values_of_40_geometries(first):
     check(cases, ALGORITHMS[1:])
 
 
-@pytest.mark.parametrize(
-    "num_axes", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))]
-)
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in range(1, 6))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("num_axes", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(6))
 def test_random_geometries(num_axes, seed):
     pytest.importorskip("torch")
     rng = np.random.default_rng((seed, num_axes))

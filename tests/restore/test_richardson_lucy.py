@@ -46,7 +46,7 @@ def test_equals_scikit_image_where_that_is_right():
         np.testing.assert_allclose(ours.image, expected, atol=1e-4)
 
 
-SIZES = [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 6)), 7]
+SIZES = [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 6, 7))]
 
 
 @pytest.mark.parametrize("size", SIZES)

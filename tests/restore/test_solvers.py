@@ -66,7 +66,13 @@ def test_zeros_and_constants(name):
     np.testing.assert_allclose(restored, images, atol=2e-4)
 
 
-@pytest.mark.parametrize("boundary", BOUNDARY_NAMES)
+@pytest.mark.parametrize(
+    "boundary",
+    [
+        pytest.param(b, marks=pytest.mark.slow) if b in ("reflect", "zero") else b
+        for b in BOUNDARY_NAMES
+    ],
+)
 @pytest.mark.parametrize("name", BASIC)
 def test_every_boundary_keeps_what_it_keeps(name, boundary):
     level = 0.0 if boundary == "zero" else 2.0

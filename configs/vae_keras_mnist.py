@@ -7,11 +7,12 @@ parameters, the cross-entropy of the grey levels summed over the pixels, plus KL
     jdeconv evaluate --workdir runs/vae_keras_mnist --figure
     jdeconv evaluate --workdir runs/vae_keras_mnist --split train
 
-Keras reports a loss of 146.95 in epoch 30: on the 70,000 images of both parts together,
-which are those it is trained on. Here the network never sees the test images: the
-first evaluation is on those, which is the harder number, and the second one, on the
-training images, is the one to set beside Keras'. Learning rate: Keras' 1e-3, but with a
-cosine to 0. Data: TFDS "mnist".
+Keras reports a cross-entropy of 146.95 (beside the KL) in epoch 30: on the 70,000 images
+of both parts together, which are those it is trained on. Here the network never sees
+the test images: the first evaluation is on those, which is the harder number, and the
+second one, on the training images, is the one to set beside Keras'. As many steps as
+Keras', 30 epochs of 547; the learning rate is a cosine from twice Keras' 1e-3 to 0.
+Data: TFDS "mnist".
 """
 
 from jdeconv import train
@@ -34,8 +35,8 @@ def get_config(arg: str | None = None):
     config.batch_size = 128
     config.accumulate = 4  # which suits the caches of a CPU
     config.eval_batch_size = 50
-    config.duration = "30 epochs"
+    config.duration = "16410 steps"
     config.eval_every = "5 epochs"
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.learning_rate = 2e-3
     config.optimizer.schedule = "cosine"
     return config.lock()

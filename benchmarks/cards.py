@@ -60,6 +60,10 @@ USE = {
         "Returns logits for each pixel, `[B, H, W, {num_classes}]`, of the classes "
         "{classes}; images may have any size."
     ),
+    "variational": (
+        "Returns logits, whose sigmoid is an image like the one given; `encode` gives "
+        "the latent Gaussian, `decode` the logits of latent vectors `[B, {latent}]`."
+    ),
     "vae_gan": (
         "Returns an image like the one given, -1 to 1; `encode` gives the "
         "latent Gaussian, `generator` images of latent vectors `[B, {latent}]`."
@@ -96,6 +100,17 @@ LIMITS = {
     "dcgan_mnist_32": (
         "Makes digits of no chosen class. The narrow setting for a CPU, 32 x 32, and "
         "not the published 64 x 64 one."
+    ),
+    "vae_mnist": (
+        "Knows digits whose pixels are black or white, 28 x 28. Below, `nll` is the "
+        "bound on -log p(x) by importance sampling, `elbo` the one by a single draw."
+    ),
+    "vae_keras_mnist": (
+        "Two numbers per digit, to look at: reconstructions are blurred, and some "
+        "become another digit. Below, `training_...` is of the training images."
+    ),
+    "wgan_gp_mnist": (
+        "Makes digits of no chosen class, 32 x 32; the narrow setting for a CPU."
     ),
     "vae_gan_mnist_32": (
         "Encodes and makes digits, 32 x 32; the narrow setting for a CPU. "

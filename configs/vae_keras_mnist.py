@@ -7,11 +7,11 @@ parameters, the cross-entropy of the grey levels summed over the pixels, plus KL
     jdeconv evaluate --workdir runs/vae_keras_mnist --figure
     jdeconv evaluate --workdir runs/vae_keras_mnist --split train
 
-Keras reports a cross-entropy of 146.95 (beside the KL) in epoch 30: on the 70,000 images
-of both parts together, which are those it is trained on. Here the network never sees
-the test images: the first evaluation is on those, which is the harder number, and the
-second one, on the training images, is the one to set beside Keras'. As many steps as
-Keras', 30 epochs of 547; the learning rate is a cosine from twice Keras' 1e-3 to 0.
+Keras reports a cross-entropy of 146.95 (beside the KL) in epoch 30: on the 70,000
+images of both parts together, which are those it is trained on. Here the network never
+sees the test images: the first evaluation is on those, which is the harder number, and
+the second one, on the training images, is the one to set beside Keras'. As many steps
+as Keras', 30 epochs of 547; the learning rate is a cosine from twice Keras' 1e-3 to 0.
 Data: TFDS "mnist".
 """
 

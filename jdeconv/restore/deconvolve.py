@@ -1,6 +1,5 @@
 """The one call most users need: method and strength chosen from image and noise."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,26 +9,14 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jdeconv.restore import noise, tiles
+from jdeconv.restore import tiles
 from jdeconv.restore.blur import Operator
-from jdeconv.restore.method import LIKELIHOODS, METHODS, PIXELS, settle
-from jdeconv.restore.problem import channels_to_batch, check, check_finite
-from jdeconv.restore.weights import middle
-from jdeconv.restore.wiener import likeliest_balances
+from jdeconv.restore.integers import as_before, as_floats
+from jdeconv.restore.method import LIKELIHOODS, METHODS, settle
+from jdeconv.restore.problem import channels_to_batch
+from jdeconv.restore.tiled import deconvolve_tiled
 
 __all__ = ["LIKELIHOODS", "METHODS", "deconvolve"]
-
-_INTEGERS = ("uint8", "uint16", "uint32")
-# What a solver needs at once, in floats per pixel of its frame: by XLA's count, and
-# some for the transforms' own (tests/restore/test_tiles.py).
-_FLOATS = {
-    "auto": 40,
-    "wiener": 30,
-    "total_variation": 40,
-    "richardson_lucy": 28,
-    "plug_and_play": 290,
-}
-_LEAST_BALANCE = 1e-3  # for how far the data reach, which grows without end below
 
 
 def deconvolve(
@@ -110,111 +97,27 @@ def deconvolve(
                 "and PSFs, not operators"
             )
         whole: np.ndarray = channels_to_batch(np.asarray(y), channel_axis, num_axes)
-        blended = _by_tiles(whole, kernel, boundary, max_bytes, progress, options)
+        blended = deconvolve_tiled(
+            whole,
+            kernel,
+            options,
+            boundary=boundary,
+            max_bytes=max_bytes,
+            progress=progress,
+        )
         if blended is not None:
             if channel_axis is None:
                 return blended
             return np.moveaxis(blended, -num_axes - 1, channel_axis)
-    image, integers = _as_floats(y)
+    image, dtype = as_floats(y)
     image = channels_to_batch(image, channel_axis, num_axes)
     result = settle(image, kernel, boundary=boundary, **options)(image, boundary)
     if channel_axis is not None:
         result = jnp.moveaxis(result, -num_axes - 1, channel_axis)
-    return _as_before(result, integers)
-
-
-def _by_tiles(
-    whole: np.ndarray,
-    psf: Array,
-    boundary: str,
-    max_bytes: float,
-    progress: tiles.Progress | None,
-    options: dict[str, Any],
-) -> np.ndarray | None:
-    """None if the whole fits; channels are last among the batch axes, also after."""
-    if boundary not in ("unknown", "circular"):
-        raise ValueError(
-            f"boundary={boundary!r}: with max_bytes only 'unknown' or 'circular'"
-        )
-    check(jax.ShapeDtypeStruct(whole.shape, jnp.float32), psf, boundary)
-    check_finite(whole)
-    first = whole.ndim - psf.ndim
-    batch, shape = whole.shape[:first], whole.shape[first:]
-    inside: Any = middle(shape, psf.shape, PIXELS)
-    part = whole if inside is None else whole[(Ellipsis, *inside)]
-    around = boundary if inside is None else "unknown"
-    image = _as_floats(part)[0]
-    far = tiles.reach(psf, _balance(image, psf, options))
-    cut = tiles.tiling(
-        shape,
-        psf.shape,
-        max_bytes=max_bytes,
-        bytes_per_pixel=4 * _FLOATS[options["method"]] * math.prod(batch),
-        # Within half of the PSF from a cut, light comes from where nothing is known.
-        margin=[m + k // 2 for m, k in zip(far, psf.shape)],
-        wraps=boundary == "circular",
-    )
-    if cut is None:
-        return None
-    solve = settle(image, psf, boundary=around, fixed=True, **options)
-    pinned = jax.config.values["jax_default_device"] is not None
-    result = tiles.solve_in_tiles(
-        lambda block: solve(block, "unknown"),
-        whole,
-        cut,
-        prepare=lambda block: np.asarray(_as_floats(block)[0]),
-        devices=[None] if pinned else jax.local_devices(),
-        progress=progress,
-    )
-    return np.asarray(_as_before(result, _integers(whole.dtype)))
-
-
-def _balance(image: Array, psf: Array, options: dict[str, Any]) -> float:
-    """Wiener's, the smallest of the batch."""
-    if options["method"] == "wiener" and options["weight"] is not None:
-        return max(float(jnp.min(jnp.asarray(options["weight"]))), _LEAST_BALANCE)
-    noise_std = options["noise_std"]
-    if noise_std is None:
-        noise_std = noise.unexplained_std(image, num_axes=psf.ndim)
-    batch = image.shape[: image.ndim - psf.ndim]
-    std = jnp.broadcast_to(jnp.asarray(noise_std, image.dtype), batch)
-    balances = likeliest_balances(image, psf / psf.sum(), std)
-    return max(float(jnp.min(balances)), _LEAST_BALANCE)
+    return as_before(result, dtype)
 
 
 def _kernel(psf: ArrayLike) -> Array:
     kernel = jnp.asarray(psf)
     floating = jnp.issubdtype(kernel.dtype, jnp.floating)
     return kernel if floating else kernel.astype(jnp.float32)
-
-
-def _integers(dtype: np.dtype) -> np.dtype | None:
-    return dtype if dtype.name in _INTEGERS else None
-
-
-def _as_floats(y: ArrayLike) -> tuple[Array, np.dtype | None]:
-    """The image as floats, and its type if it was of integers, whose white became 1."""
-    dtype = np.dtype(getattr(y, "dtype", None) or np.asarray(y).dtype)
-    if _integers(dtype) is not None:
-        return jnp.asarray(y, jnp.float32) / float(np.iinfo(dtype).max), dtype
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(
-            f"y has dtype {dtype}: must be floating, or one of {', '.join(_INTEGERS)}; "
-            "convert it first"
-        )
-    image = jnp.asarray(y)
-    return image.astype(jnp.promote_types(image.dtype, jnp.float32)), None
-
-
-def _as_before(
-    result: Array | np.ndarray, dtype: np.dtype | None
-) -> Array | np.ndarray:
-    """The result as the type of integers that the image came in."""
-    if dtype is None:
-        return result
-    white = float(np.iinfo(dtype).max)
-    if isinstance(result, jax.core.Tracer):
-        return jnp.round(result * white).clip(0, white).astype(dtype)
-    # In float64: float32 has no room for 32-bit integers.
-    wide = np.asarray(result, np.float64)
-    return np.round(wide * white).clip(0, white).astype(dtype)

@@ -11,7 +11,7 @@ import pytest
 from jdeconv.restore import Blur, deconvolve, psf, tiles
 from jdeconv.restore.problem import convolution
 
-deconvolve_module = importlib.import_module("jdeconv.restore.deconvolve")
+tiled = importlib.import_module("jdeconv.restore.tiled")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_equals_the_whole_image(photograph, options):
     y += 0.01 * np.random.default_rng(0).standard_normal(y.shape).astype(np.float32)
     counted = []
     method = options.get("method", "auto")
-    few = 4 * deconvolve_module._FLOATS[method] * 200**2
+    few = 4 * tiled._FLOATS[method] * 200**2
     parts = deconvolve(
         y, kernel, max_bytes=few, progress=lambda i, n: counted.append(n), **options
     )
@@ -133,7 +133,7 @@ def test_colours_and_integers_come_back_as_they_came(photograph):
     y = np.stack([y, y[::-1], y.T], -1)
     options = {"method": "wiener", "weight": 0.01, "channel_axis": -1}
     kernel = psf.gaussian(1.0)
-    few = 4 * deconvolve_module._FLOATS["wiener"] * 3 * 110**2
+    few = 4 * tiled._FLOATS["wiener"] * 3 * 110**2
     parts = deconvolve(y, kernel, max_bytes=few, **options)
     assert parts.dtype == np.uint16 and parts.shape == y.shape
     whole = deconvolve(y, kernel, **options)
@@ -146,7 +146,7 @@ def test_colours_and_integers_come_back_as_they_came(photograph):
 def test_the_memory_that_is_reckoned_with_is_what_xla_takes(shape, batch):
     kernel = jnp.ones((7,) * len(shape))
     problem = convolution(jnp.zeros(batch + shape), kernel, boundary="unknown")
-    frame = math.prod(deconvolve_module.tiles.fourier.fast_size(n + 6) for n in shape)
+    frame = math.prod(tiled.tiles.fourier.fast_size(n + 6) for n in shape)
     zero = jnp.zeros(batch)
     for method, arguments, static in (
         ("wiener", (zero, None), {"prior": "gradient", "num_iters": 9}),
@@ -191,7 +191,7 @@ def test_the_memory_that_is_reckoned_with_is_what_xla_takes(shape, batch):
             + counted.argument_size_in_bytes
             + counted.output_size_in_bytes
         )
-        floats = deconvolve_module._FLOATS[method]
+        floats = tiled._FLOATS[method]
         assert 0.4 * floats < bytes_taken / 4 / frame < floats, method
 
 

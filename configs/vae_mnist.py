@@ -11,6 +11,7 @@ The 50 million images that the second command decodes take longer than the train
 a CPU; `--samples 500` takes a tenth, and gives a larger (weaker) bound. `--split
 "test[:1000]"` is of the first thousand images.
 
+Measured: -log p(x) at most 85.75 nats, by 500 samples (configs/results/vae_mnist.json).
 Published: -log p(x) 86.76 nats (Burda et al., table 1, VAE with one stochastic layer).
 Data: TFDS "mnist".
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import conv_transpose, networks, timing
-from benchmarks.conv_transpose import Candidate, Shape
+from benchmarks.layers import CANDIDATES, Candidate, Shape, arrays
 
 TINY = {
     "strided": Shape(2, (5, 4), 6, 4, 3, 2, 1, 1),
@@ -31,8 +31,8 @@ def test_all_candidates_compute_the_same(name):
 
 
 def test_a_candidate_that_computes_something_else_is_refused():
-    arrays = conv_transpose.arrays(TINY["strided"])
-    made = {"lax": conv_transpose.CANDIDATES["lax"](TINY["strided"], *arrays)}
+    shape = TINY["strided"]
+    made = {"lax": CANDIDATES["lax"](shape, *arrays(shape))}
     result = made["lax"].both()
     wrong = tuple(np.asarray(a) * 1.001 for a in result)
     made["other"] = Candidate(lambda: None, lambda: wrong, lambda arrays: arrays)

@@ -6,6 +6,9 @@ convolutions, 16 to 128 channels.
 
     jdeconv train --config configs/nuclei_deconvnet.py --workdir runs/nuclei_deconvnet
     jdeconv evaluate --workdir runs/nuclei_deconvnet --figure
+
+Measured: "iou_nucleus" 0.813, "image_iou_nucleus" 0.853 (one seed): 0.007 and 0.011
+less than the U-Net.
 """
 
 from jdeconv import train

@@ -11,6 +11,7 @@ the rest for the test, 67. Windows of 128 x 128, turned and mirrored; a U-Net of
 
 Published: IoU of nuclei 0.84 to 0.86, on other splits. What is reported here is
 "iou_nucleus", of all test pixels together; "image_iou_nucleus" is the mean over images.
+Measured: 0.820 and 0.864 (one seed, 3000 steps; configs/results/nuclei_unet.json).
 
 Data: a folder `data/dsb2018` (or --config.data.source=folder:PATH) with images
 `image/NAME.png` and masks `mask/NAME.png`, 0 and 255.

@@ -44,8 +44,8 @@ def conv_transpose(
       algorithm: how to compute it; all agree to rounding. "auto" chooses by platform
         and shape, for the value and both gradients; the others are taken for all of
         them: "lhs_dilation" is the reference (lax's dilated input), "phases" the
-        polyphase form, "matmul" one matrix product and overlap-add, "shifts" and "sums"
-        the forms for depthwise kernels, "planes" that for volumes.
+        polyphase form, "matmul" one matrix product and overlap-add, "shifts", "sums"
+        and "spread" the forms for depthwise kernels, "planes" that for volumes.
       precision, preferred_element_type: as in `conv`.
 
     Returns:

@@ -28,6 +28,7 @@ from jdeconv.ops.lowering import (
     phases,
     planes,
     shifts,
+    spread,
     sums,
 )
 from jdeconv.ops.lowering.choose import REFERENCE, STOCK, Forms
@@ -39,6 +40,7 @@ LOWERINGS = {
     "matmul": matmul.lower,
     "shifts": shifts.lower,
     "sums": sums.lower,
+    "spread": spread.lower,
     "planes": planes.lower,
 }
 ALGORITHMS = ("auto", *LOWERINGS)

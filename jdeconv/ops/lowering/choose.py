@@ -21,7 +21,7 @@ from jdeconv.ops.lowering import tuned
 from jdeconv.ops.lowering.problem import Problem
 
 REFERENCE = "lhs_dilation"
-NAMES = (REFERENCE, "phases", "matmul", "shifts", "sums", "planes")
+NAMES = (REFERENCE, "phases", "matmul", "shifts", "sums", "spread", "planes")
 
 
 class Forms(NamedTuple):
@@ -73,9 +73,15 @@ def _on_cpu(p: Problem) -> Forms:
     narrow = p.group_in == 1 and p.group_out <= 4
     if narrow and (p.groups > 1 or not strided) and p.pieces <= _MOST_PIECES:
         # Depthwise, or a blur of a grey image: nothing to multiply as matrices.
+        few = p.taps * p.group_out <= _MOST_PIECES
         if not strided:
-            return Forms("sums", "sums", REFERENCE)
-        return Forms("shifts", "sums" if p.taps <= _MOST_PIECES else "shifts", "shifts")
+            alone = p.groups == 1 and p.group_out > 1
+            return Forms("sums", "sums", "spread" if few and not alone else REFERENCE)
+        return Forms(
+            "shifts",
+            "sums" if p.taps <= _MOST_PIECES else "shifts",
+            "spread" if few else "shifts",
+        )
     if p.groups > 1:
         return _grouped_on_cpu(p, strided)
     deep = len(p.axes) > 2  # the library's 3-D convolutions are slow at every stride

@@ -50,7 +50,7 @@ def applicable(p: Problem) -> list[str]:
     if p.group_out * math.prod(p.blocks) <= 64 and p.group_in * p.group_out <= 16:
         names.append("shifts")
     if p.taps <= 64 and p.group_in * p.group_out <= 16:
-        names.append("sums")
+        names += ["sums", "spread"]
     if len(p.axes) > 2:
         names.append("planes")
     return names

@@ -259,6 +259,7 @@ def test_the_choice_is_the_same_on_every_call():
         (asked(size=32, features=1, window=9, stride=3), "conv", "lhs_dilation"),
         (asked(groups=32), "conv_transpose", "shifts"),
         (asked(groups=32), "conv", "sums"),
+        (asked(groups=32), "kernel_gradient", "spread"),
         (asked(groups=32, stride=1), "conv_transpose", "sums"),
         (asked(stride=1, features=1), "kernel_gradient", "matmul"),
         (asked(stride=1, features=1), "conv", "lhs_dilation"),

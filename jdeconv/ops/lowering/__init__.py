@@ -30,6 +30,7 @@ from jdeconv.ops.lowering import (
     shifts,
     spread,
     sums,
+    winograd,
 )
 from jdeconv.ops.lowering.choose import REFERENCE, STOCK, Forms
 from jdeconv.ops.lowering.problem import problem
@@ -42,6 +43,7 @@ LOWERINGS = {
     "sums": sums.lower,
     "spread": spread.lower,
     "planes": planes.lower,
+    "winograd": winograd.lower,
 }
 ALGORITHMS = ("auto", *LOWERINGS)
 
@@ -49,30 +51,68 @@ _Bilinear = Callable[[Array, Array], Array]
 
 
 def conv_transpose_by(
-    name: str, axes: tuple[Axis, ...], groups: int, **numerics
+    name: str,
+    axes: tuple[Axis, ...],
+    groups: int,
+    *,
+    backwards: bool = False,
+    **numerics,
 ) -> _Bilinear:
-    """(y, kernel) -> x by the named lowering."""
+    """(y, kernel) -> x by the named lowering.
+
+    `backwards` says that what will run is the transpose in y.
+    """
+    if backwards and name == "winograd" and _unstrided(axes):
+        sizes = [a.input_size for a in axes]
+        return _transposed(
+            conv_by(name, axes, groups, **numerics),
+            lambda kernel: (*sizes, kernel.shape[-2] * groups),
+        )
     return lambda y, kernel: LOWERINGS[name](y, kernel, axes, groups, **numerics)
 
 
-def conv_by(name: str, axes: tuple[Axis, ...], groups: int, **numerics) -> _Bilinear:
-    """(x, kernel) -> y as lax has it, or by the linear transpose of a lowering."""
+def conv_by(
+    name: str,
+    axes: tuple[Axis, ...],
+    groups: int,
+    *,
+    backwards: bool = False,
+    **numerics,
+) -> _Bilinear:
+    """(x, kernel) -> y as lax has it, or by the linear transpose of a lowering.
+
+    `backwards` says that what will run is the transpose in x.
+    """
     if name == REFERENCE:
         return lambda x, kernel: direct.conv(x, kernel, axes, groups, **numerics)
+    if name == "winograd" and _unstrided(axes) and not backwards:
+        return lambda x, kernel: winograd.conv(x, kernel, axes, groups, **numerics)
     lower = LOWERINGS[name]
     if name == "matmul":
         lower = functools.partial(matmul.lower, transposed=True)
+    sizes = [a.output_size for a in axes]
+    return _transposed(
+        lambda y, kernel: lower(y, kernel, axes, groups, **numerics),
+        lambda kernel: (*sizes, kernel.shape[-1]),
+    )
 
-    def conv(x: Array, kernel: Array) -> Array:
-        y = jax.ShapeDtypeStruct(
-            (x.shape[0], *(a.output_size for a in axes), kernel.shape[-1]), x.dtype
-        )
-        transpose = jax.linear_transpose(
-            lambda y: lower(y, kernel, axes, groups, **numerics), y
-        )
-        return transpose(x)[0]
 
-    return conv
+def _unstrided(axes: tuple[Axis, ...]) -> bool:
+    return all(a.stride == 1 for a in axes)
+
+
+def _transposed(
+    function: _Bilinear, shape_of: Callable[[Array], tuple[int, ...]]
+) -> _Bilinear:
+    """The transpose in the image, whose shape without the batch follows the kernel."""
+
+    def transposed(cotangent: Array, kernel: Array) -> Array:
+        shape = (cotangent.shape[0], *shape_of(kernel))
+        image = jax.ShapeDtypeStruct(shape, cotangent.dtype)
+        transpose = jax.linear_transpose(lambda image: function(image, kernel), image)
+        return transpose(cotangent)[0]
+
+    return transposed
 
 
 def conv_transpose(
@@ -94,8 +134,8 @@ def conv_transpose(
             f"algorithm={algorithm!r}: must be one of {', '.join(ALGORITHMS)}"
         )
 
-    def by(name: str) -> _Bilinear:
-        return conv_transpose_by(name, axes, groups, **numerics)
+    def by(name: str, backwards: bool = False) -> _Bilinear:
+        return conv_transpose_by(name, axes, groups, backwards=backwards, **numerics)
 
     if algorithm != "auto":
         return by(algorithm)(y, kernel)
@@ -104,7 +144,7 @@ def conv_transpose(
         return by(REFERENCE)(y, kernel)
     return _bilinear(
         _per_platform(forms, lambda f: by(f.conv_transpose)),
-        _per_platform(forms, lambda f: by(f.conv)),
+        _per_platform(forms, lambda f: by(f.conv, backwards=True)),
         _per_platform(forms, lambda f: by(f.kernel_gradient)),
     )(y, kernel)
 
@@ -118,8 +158,8 @@ def conv(
 ) -> Array:
     """Computes the forward conv `[batch, *n, in] -> [batch, *o, out]`."""
 
-    def by(name: str) -> _Bilinear:
-        return conv_by(name, axes, groups, **numerics)
+    def by(name: str, backwards: bool = False) -> _Bilinear:
+        return conv_by(name, axes, groups, backwards=backwards, **numerics)
 
     result_type = numerics.get("preferred_element_type") or x.dtype
     forms = choose.forms(problem(x, kernel, axes, groups, forward=True))
@@ -127,7 +167,7 @@ def conv(
         return by(REFERENCE)(x, kernel)
     return _bilinear(
         _per_platform(forms, lambda f: by(f.conv)),
-        _per_platform(forms, lambda f: by(f.conv_transpose)),
+        _per_platform(forms, lambda f: by(f.conv_transpose, backwards=True)),
         _per_platform(forms, lambda f: by(f.kernel_gradient)),
     )(x, kernel)
 

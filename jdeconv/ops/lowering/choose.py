@@ -21,7 +21,16 @@ from jdeconv.ops.lowering import tuned
 from jdeconv.ops.lowering.problem import Problem
 
 REFERENCE = "lhs_dilation"
-NAMES = (REFERENCE, "phases", "matmul", "shifts", "sums", "spread", "planes")
+NAMES = (
+    REFERENCE,
+    "phases",
+    "matmul",
+    "shifts",
+    "sums",
+    "spread",
+    "planes",
+    "winograd",
+)
 
 
 class Forms(NamedTuple):

@@ -15,6 +15,7 @@ convolutional layer?" (2016), whose sub-pixel convolution is this form.
 """
 
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jax import Array, lax
@@ -31,11 +32,14 @@ def lower(
     *,
     precision=None,
     preferred_element_type=None,
+    convolve: Callable[..., Array] | None = None,
 ) -> Array:
     """Transposed conv as in `lowering`, for every legal argument.
 
-    A dilated kernel is used with its zeros written out.
+    A dilated kernel is used with its zeros written out. `convolve` computes the
+    stride-1 convolution without padding; by default lax does.
     """
+    convolve = convolve or _convolve
     strides = tuple(a.stride for a in axes)
     first = tuple(a.low // a.stride for a in axes)  # smallest and largest q needed
     last = tuple((a.low + a.input_size - 1) // a.stride for a in axes)
@@ -47,13 +51,10 @@ def lower(
         for m, q0, q1, a in zip(taps, first, last, axes)
     ]
     y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *margins, (0, 0, 0)])
-    phases = lax.conv_general_dilated(
+    phases = convolve(
         y,
         kernel,
-        window_strides=(1,) * len(axes),
-        padding="VALID",
-        dimension_numbers=channels_last(len(axes)),
-        feature_group_count=groups,
+        groups,
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
@@ -67,6 +68,19 @@ def lower(
             *(start + a.input_size for start, a in zip(starts, axes)),
             woven.shape[-1],
         ),
+    )
+
+
+def _convolve(y: Array, kernel: Array, groups: int, **numerics) -> Array:
+    num_axes = y.ndim - 2
+    return lax.conv_general_dilated(
+        y,
+        kernel,
+        window_strides=(1,) * num_axes,
+        padding="VALID",
+        dimension_numbers=channels_last(num_axes),
+        feature_group_count=groups,
+        **numerics,
     )
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jdeconv.ops import lowering
-from jdeconv.ops.lowering import choose, tuned
+from jdeconv.ops.lowering import choose, tuned, winograd
 from jdeconv.ops.lowering.choose import REFERENCE, Forms
 from jdeconv.ops.lowering.problem import Problem
 
@@ -53,6 +53,8 @@ def applicable(p: Problem) -> list[str]:
         names += ["sums", "spread"]
     if len(p.axes) > 2:
         names.append("planes")
+    if p.groups * winograd.products(p) <= 128:
+        names.append("winograd")
     return names
 
 
@@ -86,8 +88,9 @@ def measure(p: Problem, repeats: int = 9) -> dict[str, dict[str, float]]:
 def _compiled(
     computation: str, name: str, p: Problem, x: Array, y: Array, kernel: Array
 ) -> Callable[[], Array]:
-    transposed = lowering.conv_transpose_by(name, p.axes, p.groups)
-    forward = lowering.conv_by(name, p.axes, p.groups)
+    backwards = computation == ("conv_transpose" if p.forward else "conv")
+    transposed = lowering.conv_transpose_by(name, p.axes, p.groups, backwards=backwards)
+    forward = lowering.conv_by(name, p.axes, p.groups, backwards=backwards)
 
     def transpose(linear: Callable, at: Array, cotangent: Array) -> Array:
         return jax.linear_transpose(linear, at)(cotangent)[0]

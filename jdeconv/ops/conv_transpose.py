@@ -45,7 +45,8 @@ def conv_transpose(
         and shape, for the value and both gradients; the others are taken for all of
         them: "lhs_dilation" is the reference (lax's dilated input), "phases" the
         polyphase form, "matmul" one matrix product and overlap-add, "shifts", "sums"
-        and "spread" the forms for depthwise kernels, "planes" that for volumes.
+        and "spread" the forms for depthwise kernels, "planes" that for volumes,
+        "winograd" the form with fewer products for short windows.
       precision, preferred_element_type: as in `conv`.
 
     Returns:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import jax
 
-from jdeconv.ops.lowering import tuned
+from jdeconv.ops.lowering import tuned, winograd
 from jdeconv.ops.lowering.problem import Problem
 
 REFERENCE = "lhs_dilation"
@@ -74,6 +74,7 @@ _THIN = 4  # channels of an image whose windows are no larger than a wide image
 _CACHED = 25.0
 _FRESH = 3.7  # memory that the allocator returns to the system after each run
 _KEPT = 32 << 20  # bytes: blocks up to this size it keeps (glibc)
+_CHUNK_BYTES = 4 << 20  # of an image: its tiles still fit the cache
 _MOST_PIECES = 64  # each is an operation to compile
 
 
@@ -112,9 +113,16 @@ def _on_cpu(p: Problem) -> Forms:
         value["matmul"] = _matmul(p, _DOT, 2.0 * slow)
         image["matmul"] = _matmul(p, _DOT, 2.5 * slow)
         gradient["matmul"] = _matmul(p, _DOT_KERNEL_GRADIENT, 2.5 * slow)
+    if not deep and jax.__version_info__ < (0, 11) and _has_wide_blocks(p):
+        image = gradient = {"winograd": 0.0}
     if deep:
         value["planes"] = image["planes"] = _planes(p, _CONV, _DOT)
         gradient["planes"] = _planes(p, _CONV_KERNEL_GRADIENT[2], _DOT_KERNEL_GRADIENT)
+        wide = min(p.group_in, p.group_out) >= 16
+        if not strided and wide and _has_short_windows(p):
+            gradient = {"winograd": 0.0}
+            if jax.__version_info__ < (0, 11):
+                value = image = gradient
     return Forms(*(min(c, key=c.__getitem__) for c in (value, image, gradient)))
 
 
@@ -125,6 +133,8 @@ def _plain_on_cpu(p: Problem) -> Forms:
     thin, wide = sorted((p.group_in, p.group_out))
     if p.pieces > _MOST_PIECES or wide < 4 * _THIN:
         return STOCK
+    if thin > _THIN and _has_short_windows(p):
+        return _short_on_cpu(p, thin, wide)
     cotangent = p.group_out if p.forward else p.group_in
     if thin <= _THIN:
         gradient = cotangent <= _THIN
@@ -140,6 +150,35 @@ def _plain_on_cpu(p: Problem) -> Forms:
         "matmul" if p.group_out <= _THIN else REFERENCE,
         "matmul" if gradient else REFERENCE,
     )
+
+
+def _has_short_windows(p: Problem) -> bool:
+    """Whether `winograd` saves half the products and its tiles fit the cache."""
+    image = max(p.x_bytes, p.y_bytes) // max(p.batch, 1)
+    return (
+        min(p.blocks) >= 3
+        and winograd.products(p) <= _MOST_PIECES
+        and image <= _CHUNK_BYTES
+    )
+
+
+def _has_wide_blocks(p: Problem) -> bool:
+    """Whether the window is two long strides: few sites, and many taps of each."""
+    return all(a.stride >= 4 and n == 2 for a, n in zip(p.axes, p.blocks)) and (
+        len(p.axes) == 2 and p.group_out >= 16 and p.x_bytes <= 2 * _SMALL
+    )
+
+
+def _short_on_cpu(p: Problem, thin: int, wide: int) -> Forms:
+    """Stride 1 over two axes: fewer products where channels are wide enough to pay."""
+    if jax.__version_info__ < (0, 11):
+        images = thin >= 32
+    else:
+        # The library's own convolutions have become twice as fast.
+        images = thin >= 64 and (p.taps > 9 or p.x_bytes + p.y_bytes <= _SMALL)
+    image = "winograd" if images else REFERENCE
+    gradient = thin >= 16 and thin * wide >= 512
+    return Forms(image, image, "winograd" if gradient else REFERENCE)
 
 
 def _grouped_on_cpu(p: Problem, strided: bool) -> Forms:

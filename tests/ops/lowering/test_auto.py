@@ -11,7 +11,15 @@ from jax import lax
 
 from jdeconv.ops import conv, conv_transpose, lowering
 from jdeconv.ops.geometry import conv_axes, conv_transpose_axes
-from jdeconv.ops.lowering import choose, conv_by, conv_transpose_by, matmul, tune, tuned
+from jdeconv.ops.lowering import (
+    choose,
+    conv_by,
+    conv_transpose_by,
+    matmul,
+    tune,
+    tuned,
+    winograd,
+)
 from jdeconv.ops.lowering.choose import STOCK, Forms
 from jdeconv.ops.lowering.problem import Problem, problem
 
@@ -31,6 +39,7 @@ CASES = {
     "depth multiplier": ((2, 5, 6, 8), (3, 3, 1, 8), {"strides": 2, "groups": 4}),
     "grouped": ((2, 5, 6, 16), (3, 3, 6, 16), {"strides": 2, "groups": 2}),
     "grouped stride 1": ((2, 5, 6, 16), (3, 3, 6, 16), {"groups": 2}),
+    "short windows": ((2, 7, 6, 64), (3, 3, 64, 64), {}),
     "circular": ((2, 5, 6, 8), (3, 4, 4, 8), {"strides": 2, "padding": "CIRCULAR"}),
 }
 SLOW = ("dilated", "3-D stride 1", "depthwise stride 1", "grouped stride 1", "circular")
@@ -49,8 +58,12 @@ def arrays(case, rng):
     options = dict(options)
     options["feature_group_count"] = options.pop("groups", 1)
     y, y_dot = (jnp.asarray(rng.normal(size=y_shape), jnp.float32) for _ in range(2))
+    scale = (
+        np.prod(kernel_shape[:-2]) * kernel_shape[-1]
+    )  # keeps energies' angles small
     kernel, kernel_dot = (
-        jnp.asarray(rng.normal(size=kernel_shape), jnp.float32) for _ in range(2)
+        jnp.asarray(rng.normal(size=kernel_shape) / np.sqrt(scale), jnp.float32)
+        for _ in range(2)
     )
     return y, kernel, y_dot, kernel_dot, options
 
@@ -96,7 +109,7 @@ def test_transposed_conv_and_all_its_derivatives(case, rng):
             assert relative(a, b) < 64 * EPS, name
 
 
-QUICK = ("disjoint windows", "1-D", "3-D", "depthwise", "grouped")
+QUICK = ("disjoint windows", "1-D", "3-D", "depthwise", "grouped", "short windows")
 CONV_CASES = [
     case if case in QUICK else pytest.param(case, marks=pytest.mark.slow)
     for case in CASES
@@ -140,6 +153,23 @@ def test_windows_beyond_the_cache_are_made_in_parts(rng):
         return x, *pull_back(jnp.cos(x))
 
     for a, b in zip(by("matmul"), by("lhs_dilation")):
+        assert relative(a, b) < 64 * EPS
+
+
+@pytest.mark.parametrize("transpose", [conv_transpose_by, conv_by])
+def test_tiles_beyond_the_cache_are_made_in_parts(transpose, rng, monkeypatch):
+    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 4096)
+    axes = conv_axes((9, 8), (3, 5), padding=((1, 0), (2, 3)))
+    sizes = (9, 8) if transpose is conv_by else (8, 9)
+    image = jnp.asarray(rng.normal(size=(6, *sizes, 4)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 5, 4, 4)), jnp.float32)
+
+    def by(name):
+        x, pull_back = jax.vjp(transpose(name, axes, 1), image, kernel)
+        return x, *pull_back(jnp.cos(x))
+
+    assert winograd._chunks(image) == 2
+    for a, b in zip(by("winograd"), by("lhs_dilation"), strict=True):
         assert relative(a, b) < 64 * EPS
 
 
@@ -204,7 +234,7 @@ def asked(batch=128, size=14, channels=32, features=32, window=3, stride=2, grou
 def test_every_platform_but_cpu_computes_the_stock_form():
     forms = choose.forms(asked())
     assert forms["default"] == STOCK != forms["cpu"]
-    assert choose.forms(asked(stride=1, size=64))["cpu"] == STOCK
+    assert choose.forms(asked(stride=1, channels=8, features=8))["cpu"] == STOCK
 
 
 def compiled_text(function, *args):
@@ -266,19 +296,21 @@ def test_the_choice_is_the_same_on_every_call():
         (asked(stride=1, channels=1), "kernel_gradient", "lhs_dilation"),
         (asked(stride=1, channels=1)._replace(forward=True), "conv", "matmul"),
         (asked(batch=1, window=16, stride=8, size=32), "conv_transpose", "phases"),
+        (asked(stride=1, window=3), "kernel_gradient", "winograd"),
     ],
 )
 def test_what_the_cost_model_takes_on_cpu(problem, computation, name):
     assert getattr(choose.forms(problem)["cpu"], computation) == name
 
 
-def test_accuracy_against_float64(rng):
+@pytest.mark.parametrize("window, strides", [(4, 2), (3, 1)])
+def test_accuracy_against_float64(window, strides, rng):
     y = rng.normal(size=(8, 12, 12, 64))
-    kernel = rng.normal(size=(4, 4, 32, 64))
+    kernel = rng.normal(size=(window, window, 32, 64))
 
     def by(algorithm, dtype):
         def f(y, k):
-            return conv_transpose(y, k, strides=2, algorithm=algorithm)
+            return conv_transpose(y, k, strides=strides, algorithm=algorithm)
 
         x, pull_back = jax.vjp(f, jnp.asarray(y, dtype), jnp.asarray(kernel, dtype))
         gradients = pull_back(

@@ -31,7 +31,7 @@ def test_published_are_all_records_small_enough():
     sizes = {path.stem: path.stat().st_size for path in results.WEIGHTS.glob("*.npz")}
     assert set(sizes) <= {path.stem for path in RECORDS}
     assert max(sizes.values()) <= results.LARGEST
-    assert sum(sizes.values()) < 12 << 20
+    assert sum(sizes.values()) < len(sizes) << 20  # what a wheel carries, 1 MB each
 
 
 def test_weights_of_another_run_than_the_record_are_refused(tmp_path):

@@ -3,7 +3,8 @@
 #
 # A deconvolutional network as a generator: from a few numbers to an image. First as the
 # decoder of an autoencoder, which shows why that alone makes no new images; then as the
-# decoder of a variational autoencoder (VAE), which does.
+# decoder of a variational autoencoder (VAE), which does; and as the generator of a
+# generative adversarial network (GAN), which never sees an image but through its judge.
 #
 # Runs on CPU, GPU or TPU, without any download: the images are scikit-learn's digits.
 
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
-from configs import autoencoder_mnist, vae_keras_mnist
+from configs import autoencoder_mnist, dcgan_mnist, vae_keras_mnist
 from jdeconv import data, figures, train
 
 # Set JDECONV_SMALL=1 to run through quickly, as the tests do.
@@ -149,6 +150,44 @@ for samples in (20, 200) if SMALL else (20, 200, 5000):
 # %% [markdown]
 # On MNIST: `configs/vae_mnist.py` (40 latent variables, likelihood) and
 # `configs/vae_keras_mnist.py` (a plane).
+#
+# ## 3. The GAN
+#
+# A generator is like the decoder of a VAE that has no encoder: its
+# numbers are drawn, never computed from an image. A second network, the discriminator,
+# learns to tell its images from real ones, and the generator learns to deceive it. They
+# take turns in every step. Here both are told which digit is meant (`conditional`).
+
+# %%
+config = dcgan_mnist.get_config("32")
+config.model.unlock()
+config.model.width = 16
+config.model.conditional = True
+config.data.source = "digits"
+config.preprocess.size = (16, 16)
+config.batch_size = 64
+config.ema_decay = 0.99
+config.duration = "10 steps" if SMALL else "2000 steps"
+config.eval_every = config.checkpoint_every = config.duration
+result = train.train_and_evaluate(config, WORK / "gan")
+print(f"sliced Wasserstein distance x 1000: {result['test/swd']:.1f}")
+
+# %% [markdown]
+# A row for each digit. There is no likelihood to tell how good they are: the distance
+# above compares patches of the images with those of real ones, and what it is worth
+# depends on their number (`python -m benchmarks.real_distance` says what as many real
+# images score).
+
+# %%
+gan = train.load_run(WORK / "gan", "latest")
+asked = jnp.repeat(jnp.arange(10), 12)
+made = gan.task.sample(gan.model, jax.random.split(jax.random.key(0), 120), asked)
+show([figures.grid(np.asarray(made).reshape(10, 12, 16, 16, 1))], ["0 to 9, as asked"])
+
+# %% [markdown]
+# On MNIST: `configs/dcgan_mnist.py`, with a Wasserstein or hinge loss
+# `configs/wgan_gp_mnist.py`, and both ideas in one, `configs/vae_gan_mnist.py`: a VAE
+# whose reconstructions are judged by a discriminator.
 #
 # ---
 

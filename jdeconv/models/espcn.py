@@ -19,6 +19,8 @@ class ESPCN(nnx.Module):
       num_classes: ignored.
       scale: how much larger the result is.
       features: of the two hidden layers.
+      padding: of all layers, as in `ops.conv`, one that keeps the size. "EDGE" repeats
+        the outermost pixels, and leaves less to learn about borders than zeros do.
       dtype: type to compute in.
       rngs: NNX random streams.
 
@@ -34,16 +36,27 @@ class ESPCN(nnx.Module):
         num_classes: int | None = None,
         scale: int = 3,
         features: tuple[int, int] = (64, 32),
+        padding: str = "SAME",
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
         del num_classes
         channels = image_shape[-1]
         first, second = features
-        self.first = Conv(channels, first, (5, 5), dtype=dtype, rngs=rngs)
-        self.second = Conv(first, second, (3, 3), dtype=dtype, rngs=rngs)
+        self.first = Conv(
+            channels, first, (5, 5), padding=padding, dtype=dtype, rngs=rngs
+        )
+        self.second = Conv(
+            first, second, (3, 3), padding=padding, dtype=dtype, rngs=rngs
+        )
         self.enlarge = SubPixelConv(
-            second, channels, (3, 3), (scale, scale), dtype=dtype, rngs=rngs
+            second,
+            channels,
+            (3, 3),
+            (scale, scale),
+            padding=padding,
+            dtype=dtype,
+            rngs=rngs,
         )
         self.scale = scale
         self.output = "image"

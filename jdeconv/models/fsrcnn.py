@@ -1,6 +1,7 @@
 """FSRCNN: super-resolution on the small grid, then one transposed convolution."""
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
@@ -22,6 +23,9 @@ class FSRCNN(nnx.Module):
       features: d, of the first and the last layer.
       shrunk: s, of those between.
       depth: m, the number of 3 x 3 layers.
+      padding: of the convolutions, as in `ops.conv`, one that keeps the size. With
+        "EDGE", which repeats the outermost pixels as the authors' program does, the
+        last layer sees an image enlarged so, too.
       dtype: type to compute in.
       rngs: NNX random streams.
 
@@ -42,6 +46,7 @@ class FSRCNN(nnx.Module):
         features: int = 56,
         shrunk: int = 12,
         depth: int = 4,
+        padding: str = "SAME",
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
@@ -55,7 +60,15 @@ class FSRCNN(nnx.Module):
         layers: list[nnx.Module] = []
         for window, width, after in zip(windows, widths, widths[1:]):
             shape = (window, window)
-            conv = Conv(width, after, shape, kernel_init=he, dtype=dtype, rngs=rngs)
+            conv = Conv(
+                width,
+                after,
+                shape,
+                padding=padding,
+                kernel_init=he,
+                dtype=dtype,
+                rngs=rngs,
+            )
             layers += [conv, PReLU(after)]
         self.layers = nnx.List(layers)
         self.enlarge = ConvTranspose(
@@ -68,6 +81,8 @@ class FSRCNN(nnx.Module):
             dtype=dtype,
             rngs=rngs,
         )
+        # Small pixels around the image whose enlargement reaches into it.
+        self.margin = -(-4 // scale) if padding == "EDGE" else 0
         self.scale = scale
         self.output = "image"
 
@@ -76,4 +91,9 @@ class FSRCNN(nnx.Module):
         del key  # nothing is random here
         for layer in self.layers:
             x = layer(x)
-        return self.enlarge(x)
+        if not self.margin:
+            return self.enlarge(x)
+        n = self.margin
+        x = jnp.pad(x, ((0, 0), (n, n), (n, n), (0, 0)), mode="edge")
+        cut = n * self.scale
+        return self.enlarge(x)[:, cut:-cut, cut:-cut]

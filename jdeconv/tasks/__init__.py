@@ -79,7 +79,13 @@ def build(
                 f"task 'super_resolve' needs a network with model.scale, such as "
                 f"'fsrcnn' or 'espcn'; {config.model.name!r} has none"
             )
-        return SuperResolve(preprocess, augment, config.loss, config.model.scale)
+        return SuperResolve(
+            preprocess,
+            augment,
+            config.loss,
+            config.model.scale,
+            config.super_resolve.margin,
+        )
     if config.task in ("generate", "vae_gan"):
         turns = config.generate.discriminator_steps
         if turns > 0 and config.batch_size % (turns * config.accumulate):

@@ -53,13 +53,18 @@ class SuperResolve(Task):
     """The network sees shrink(image) and is to return the image.
 
     Attributes:
-      loss_name: "mse" or "l1", without a margin of `scale` pixels, where the small
-        image knows of no neighbours.
+      loss_name: "mse" or "l1", inside the margin.
       scale: how much larger the result is.
+      margin: width, in pixels of the small image, of the frame of each training patch
+        that the loss leaves out. With the reach of the network's windows it learns
+        from whole windows alone, as nearly all are in a photograph, and not how to
+        paint beside the zeros around a patch. Evaluation leaves out one pixel, as is
+        usual.
     """
 
     loss_name: str = "mse"
     scale: int = 3
+    margin: int = 1
 
     criterion: ClassVar[str] = "psnr"
     better: ClassVar[Literal["higher", "lower"]] = "higher"
@@ -72,6 +77,8 @@ class SuperResolve(Task):
             )
         if self.scale < 2:
             raise ValueError(f"model.scale={self.scale}: must be >= 2")
+        if self.margin < 1:
+            raise ValueError(f"super_resolve.margin={self.margin}: must be >= 1")
         if self.preprocess.standardize == "image" or self.preprocess.size is not None:
             raise ValueError(
                 "task 'super_resolve' needs preprocess.size and preprocess.standardize "
@@ -103,7 +110,15 @@ class SuperResolve(Task):
                 f"the model returns shape {y.shape}: task 'super_resolve' needs "
                 f"{target.shape}, model.scale={self.scale} times its input"
             )
-        loss = LOSSES[self.loss_name](self._inner(y), self._inner(target))
+        margin = self.margin if training else 1
+        if min(small.shape[1:3]) <= 2 * margin:
+            raise ValueError(
+                f"super_resolve.margin={margin} of patches of {small.shape[1]} x "
+                f"{small.shape[2]} small pixels: nothing is left (data.patch_size)"
+            )
+        loss = LOSSES[self.loss_name](
+            self._inner(y, margin), self._inner(target, margin)
+        )
         info = dataclasses.replace(info, size=(large.shape[1], large.shape[2]))
         result = self.preprocess.inverse(y, info)
         reported = {"psnr": self._psnr(result, large)}
@@ -126,8 +141,9 @@ class SuperResolve(Task):
         shown["target"] = large
         return {title: jnp.clip(image, 0, 1) for title, image in shown.items()}
 
-    def _inner(self, x: Array) -> Array:
-        return x[:, self.scale : -self.scale, self.scale : -self.scale]
+    def _inner(self, x: Array, margin: int = 1) -> Array:
+        cut = self.scale * margin
+        return x[:, cut:-cut, cut:-cut]
 
     def _psnr(self, result: Array, large: Array) -> Array:
         return metrics.psnr(self._inner(_to_8_bits(result)), self._inner(large))

@@ -35,6 +35,8 @@ def default_config() -> ml_collections.ConfigDict:
       generator; `beta`, of the KL for the encoder.
     - segment: of that task: `crop`, height and width of windows cut at random from the
       training images, an int or a pair; None: whole images.
+    - super_resolve: of that task: `margin`, the frame of each training patch that the
+      loss leaves out, in pixels of the small image.
     - checkerboard: stride of the pattern that evaluation looks for in images made, see
       `jdeconv.checkerboard`; 0: none (for generate: 2).
     - variational: of that task: `beta`, the weight of the KL; `binarize`, "none",
@@ -81,6 +83,7 @@ def default_config() -> ml_collections.ConfigDict:
             },
             "vae_gan": {"gamma": 0.01, "beta": 1.0},
             "segment": {"crop": config_dict.placeholder(object)},
+            "super_resolve": {"margin": 1},
             "checkerboard": 0,
             "variational": {"beta": 1.0, "binarize": "none", "num_samples": 5000},
             "optimizer": optim.default_config(),

@@ -29,6 +29,30 @@ def test_bicubic_as_the_network_gains_nothing(rng):
     np.testing.assert_allclose(reported["psnr"], reported["bicubic_psnr"], rtol=1e-6)
 
 
+def test_the_margin_is_left_out_of_training_alone(rng):
+    image = rng.integers(0, 256, (2, 18, 18, 1), dtype=np.uint8)
+    task = tasks.SuperResolve(scale=3, margin=2)
+
+    def spoilt(x, key=None):
+        y = enlarge(x, 3)
+        return y.at[:, :6].add(1.0).at[..., -6:, :].add(1.0)
+
+    for training in (True, False):
+        ours, _ = task.loss(spoilt, {"image": image}, KEYS, training=training)
+        clean, _ = task.loss(
+            lambda x, key=None: enlarge(x, 3),
+            {"image": image},
+            KEYS,
+            training=training,
+        )
+        assert np.allclose(ours, clean) == training
+    task = tasks.SuperResolve(scale=3, margin=3)
+    with pytest.raises(ValueError, match="margin=3 of patches of 6 x 6 small pixels"):
+        task.loss(spoilt, {"image": image}, KEYS, training=True)
+    with pytest.raises(ValueError, match="margin=0: must be >= 1"):
+        tasks.SuperResolve(margin=0)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="must be multiples of the scale, 3"):
         shrink(jnp.zeros((1, 8, 9, 1)), 3)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import ml_collections
 import optax
 
+from jdeconv.train import soap
 from jdeconv.train.duration import parse_duration
 
 Schedule = Callable[[Any], Any]
@@ -19,7 +20,7 @@ SCHEDULES = ("constant", "cosine", "linear", "exponential", "piecewise")
 def default_config() -> ml_collections.ConfigDict:
     """The fields of `config.optimizer`, unlocked.
 
-    - name: "adam", "adamw", "nadam", "sgd", "rmsprop", "lion" or "lamb".
+    - name: "adam", "adamw", "nadam", "soap", "sgd", "rmsprop", "lion" or "lamb".
     - learning_rate: the peak.
     - schedule: how it goes from the peak, after the warmup, to the end of the run:
       "constant", "cosine", "linear" or "exponential" (all three to `final_scale`
@@ -32,6 +33,7 @@ def default_config() -> ml_collections.ConfigDict:
       the parameters of norms are left alone). Not for "adam", "nadam" and "rmsprop".
     - clip_norm: largest norm of all gradients together; 0: not clipped.
     - beta1, beta2, eps: of the Adam family and lion (beta2 also of rmsprop).
+    - basis_every: of soap: steps between corrections of the basis.
     - momentum, nesterov: of sgd.
     """
     return ml_collections.ConfigDict(
@@ -48,6 +50,7 @@ def default_config() -> ml_collections.ConfigDict:
             "beta1": 0.9,
             "beta2": 0.999,
             "eps": 1e-8,
+            "basis_every": 50,
             "momentum": 0.9,
             "nesterov": False,
         }
@@ -131,6 +134,7 @@ def make_optimizer(
         "adam": lambda: optax.scale_by_adam(b1, b2, eps),
         "adamw": lambda: optax.scale_by_adam(b1, b2, eps),
         "nadam": lambda: optax.scale_by_adam(b1, b2, eps, nesterov=True),
+        "soap": lambda: soap.scale_by_soap(b1, b2, eps, every=config["basis_every"]),
         "sgd": lambda: (
             optax.trace(config["momentum"], nesterov=config["nesterov"])
             if config["momentum"]
@@ -146,7 +150,7 @@ def make_optimizer(
     if weight_decay and name in ("adam", "nadam", "rmsprop"):
         raise ValueError(
             f"optimizer.weight_decay={weight_decay} with optimizer.name={name!r}: must "
-            "be 0; 'adamw', 'sgd', 'lion' and 'lamb' have weight decay"
+            "be 0; 'adamw', 'soap', 'sgd', 'lion' and 'lamb' have weight decay"
         )
     clip_norm = _at_least_0(config, "clip_norm")
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []

@@ -25,6 +25,7 @@ from jdeconv.ops.lowering import (
     direct,
     lhs_dilation,
     matmul,
+    merged,
     phases,
     planes,
     shifts,
@@ -32,7 +33,7 @@ from jdeconv.ops.lowering import (
     sums,
     winograd,
 )
-from jdeconv.ops.lowering.choose import REFERENCE, STOCK, Forms
+from jdeconv.ops.lowering.choose import MERGED, NAMES, REFERENCE, STOCK, Forms
 from jdeconv.ops.lowering.problem import problem
 
 LOWERINGS = {
@@ -45,7 +46,7 @@ LOWERINGS = {
     "planes": planes.lower,
     "winograd": winograd.lower,
 }
-ALGORITHMS = ("auto", *LOWERINGS)
+ALGORITHMS = ("auto", *NAMES)
 
 _Bilinear = Callable[[Array, Array], Array]
 
@@ -55,14 +56,17 @@ def conv_transpose_by(
     axes: tuple[Axis, ...],
     groups: int,
     *,
-    backwards: bool = False,
+    part: str = "conv_transpose",
     **numerics,
 ) -> _Bilinear:
     """(y, kernel) -> x by the named lowering.
 
-    `backwards` says that what will run is the transpose in y.
+    `part` names the computation that will run, a field of `Forms`: this one, or its
+    transpose in y or in the kernel.
     """
-    if backwards and name == "winograd" and _unstrided(axes):
+    if name == MERGED:
+        return _by_wider_groups(conv_transpose_by, axes, groups, part, **numerics)
+    if part == "conv" and name == "winograd" and _unstrided(axes):
         sizes = [a.input_size for a in axes]
         return _transposed(
             conv_by(name, axes, groups, **numerics),
@@ -76,16 +80,19 @@ def conv_by(
     axes: tuple[Axis, ...],
     groups: int,
     *,
-    backwards: bool = False,
+    part: str = "conv",
     **numerics,
 ) -> _Bilinear:
     """(x, kernel) -> y as lax has it, or by the linear transpose of a lowering.
 
-    `backwards` says that what will run is the transpose in x.
+    `part` names the computation that will run, a field of `Forms`: this one, or its
+    transpose in x or in the kernel.
     """
+    if name == MERGED:
+        return _by_wider_groups(conv_by, axes, groups, part, **numerics)
     if name == REFERENCE:
         return lambda x, kernel: direct.conv(x, kernel, axes, groups, **numerics)
-    if name == "winograd" and _unstrided(axes) and not backwards:
+    if name == "winograd" and _unstrided(axes) and part != "conv_transpose":
         return lambda x, kernel: winograd.conv(x, kernel, axes, groups, **numerics)
     lower = LOWERINGS[name]
     if name == "matmul":
@@ -95,6 +102,25 @@ def conv_by(
         lambda y, kernel: lower(y, kernel, axes, groups, **numerics),
         lambda kernel: (*sizes, kernel.shape[-1]),
     )
+
+
+def _by_wider_groups(
+    by: Callable[..., _Bilinear],
+    axes: tuple[Axis, ...],
+    groups: int,
+    part: str,
+    **numerics,
+) -> _Bilinear:
+    """`merged`: by what suits the wider groups."""
+
+    def function(image: Array, kernel: Array) -> Array:
+        asked = problem(image, kernel, axes, groups, forward=by is conv_by)
+        wider = merged.wider(asked)
+        name = getattr(choose.on_cpu(wider), part)
+        wide = by(name, axes, wider.groups, part=part, **numerics)
+        return wide(image, merged.kernel_of(asked, kernel))
+
+    return function
 
 
 def _unstrided(axes: tuple[Axis, ...]) -> bool:
@@ -134,8 +160,8 @@ def conv_transpose(
             f"algorithm={algorithm!r}: must be one of {', '.join(ALGORITHMS)}"
         )
 
-    def by(name: str, backwards: bool = False) -> _Bilinear:
-        return conv_transpose_by(name, axes, groups, backwards=backwards, **numerics)
+    def by(name: str, part: str = "conv_transpose") -> _Bilinear:
+        return conv_transpose_by(name, axes, groups, part=part, **numerics)
 
     if algorithm != "auto":
         return by(algorithm)(y, kernel)
@@ -144,8 +170,8 @@ def conv_transpose(
         return by(REFERENCE)(y, kernel)
     return _bilinear(
         _per_platform(forms, lambda f: by(f.conv_transpose)),
-        _per_platform(forms, lambda f: by(f.conv, backwards=True)),
-        _per_platform(forms, lambda f: by(f.kernel_gradient)),
+        _per_platform(forms, lambda f: by(f.conv, "conv")),
+        _per_platform(forms, lambda f: by(f.kernel_gradient, "kernel_gradient")),
     )(y, kernel)
 
 
@@ -158,8 +184,8 @@ def conv(
 ) -> Array:
     """Computes the forward conv `[batch, *n, in] -> [batch, *o, out]`."""
 
-    def by(name: str, backwards: bool = False) -> _Bilinear:
-        return conv_by(name, axes, groups, backwards=backwards, **numerics)
+    def by(name: str, part: str = "conv") -> _Bilinear:
+        return conv_by(name, axes, groups, part=part, **numerics)
 
     result_type = numerics.get("preferred_element_type") or x.dtype
     forms = choose.forms(problem(x, kernel, axes, groups, forward=True))
@@ -167,8 +193,8 @@ def conv(
         return by(REFERENCE)(x, kernel)
     return _bilinear(
         _per_platform(forms, lambda f: by(f.conv)),
-        _per_platform(forms, lambda f: by(f.conv_transpose, backwards=True)),
-        _per_platform(forms, lambda f: by(f.kernel_gradient)),
+        _per_platform(forms, lambda f: by(f.conv_transpose, "conv_transpose")),
+        _per_platform(forms, lambda f: by(f.kernel_gradient, "kernel_gradient")),
     )(x, kernel)
 
 

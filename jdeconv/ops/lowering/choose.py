@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 import jax
 
-from jdeconv.ops.lowering import tuned, winograd
+from jdeconv.ops.lowering import merged, tuned, winograd
 from jdeconv.ops.lowering.problem import Problem
 
 REFERENCE = "lhs_dilation"
+MERGED = "merged"
 NAMES = (
     REFERENCE,
     "phases",
@@ -30,6 +31,7 @@ NAMES = (
     "spread",
     "planes",
     "winograd",
+    MERGED,
 )
 
 
@@ -58,7 +60,7 @@ def forms(problem: Problem) -> dict[str, Forms]:
                 f"unknown lowering {name!r} in {tuned.path()}: must be one of "
                 f"{', '.join(NAMES)}; delete the file and run `jdeconv tune` again"
             )
-    return {"default": STOCK, "cpu": _on_cpu(problem)} | measured
+    return {"default": STOCK, "cpu": on_cpu(problem)} | measured
 
 
 # CPU. Rates of two cores in 1e9 multiply-adds, or bytes, per second; only their ratios
@@ -78,7 +80,8 @@ _CHUNK_BYTES = 4 << 20  # of an image: its tiles still fit the cache
 _MOST_PIECES = 64  # each is an operation to compile
 
 
-def _on_cpu(p: Problem) -> Forms:
+def on_cpu(p: Problem) -> Forms:
+    """The choice for the CPU."""
     strided = any(a.stride > 1 for a in p.axes)
     narrow = p.group_in == 1 and p.group_out <= 4
     if narrow and (p.groups > 1 or not strided) and p.pieces <= _MOST_PIECES:
@@ -183,6 +186,8 @@ def _short_on_cpu(p: Problem, thin: int, wide: int) -> Forms:
 
 def _grouped_on_cpu(p: Problem, strided: bool) -> Forms:
     """The library computes groups one by one, and their gradients by plain loops."""
+    if merged.count(p) > 1:
+        return Forms(MERGED, MERGED, MERGED)
     if p.pieces * p.groups <= 4 * _MOST_PIECES:
         return Forms("phases" if strided else "matmul", "matmul", "matmul")
     return Forms("phases", REFERENCE, "phases") if strided else STOCK

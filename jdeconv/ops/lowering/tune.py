@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jdeconv.ops import lowering
-from jdeconv.ops.lowering import choose, tuned, winograd
-from jdeconv.ops.lowering.choose import REFERENCE, Forms
+from jdeconv.ops.lowering import choose, merged, tuned, winograd
+from jdeconv.ops.lowering.choose import MERGED, REFERENCE, Forms
 from jdeconv.ops.lowering.problem import Problem
 
 _DTYPES = {2: jnp.bfloat16, 4: jnp.float32, 8: jnp.float64}
@@ -55,6 +55,8 @@ def applicable(p: Problem) -> list[str]:
         names.append("planes")
     if p.groups * winograd.products(p) <= 128:
         names.append("winograd")
+    if merged.count(p) > 1:
+        names.append(MERGED)
     return names
 
 
@@ -88,9 +90,8 @@ def measure(p: Problem, repeats: int = 9) -> dict[str, dict[str, float]]:
 def _compiled(
     computation: str, name: str, p: Problem, x: Array, y: Array, kernel: Array
 ) -> Callable[[], Array]:
-    backwards = computation == ("conv_transpose" if p.forward else "conv")
-    transposed = lowering.conv_transpose_by(name, p.axes, p.groups, backwards=backwards)
-    forward = lowering.conv_by(name, p.axes, p.groups, backwards=backwards)
+    transposed = lowering.conv_transpose_by(name, p.axes, p.groups, part=computation)
+    forward = lowering.conv_by(name, p.axes, p.groups, part=computation)
 
     def transpose(linear: Callable, at: Array, cotangent: Array) -> Array:
         return jax.linear_transpose(linear, at)(cotangent)[0]

@@ -39,6 +39,7 @@ CASES = {
     "depth multiplier": ((2, 5, 6, 8), (3, 3, 1, 8), {"strides": 2, "groups": 4}),
     "grouped": ((2, 5, 6, 16), (3, 3, 6, 16), {"strides": 2, "groups": 2}),
     "grouped stride 1": ((2, 5, 6, 16), (3, 3, 6, 16), {"groups": 2}),
+    "many groups": ((2, 5, 6, 64), (3, 3, 4, 64), {"strides": 2, "groups": 16}),
     "short windows": ((2, 7, 6, 64), (3, 3, 64, 64), {}),
     "circular": ((2, 5, 6, 8), (3, 4, 4, 8), {"strides": 2, "padding": "CIRCULAR"}),
 }
@@ -407,5 +408,5 @@ def test_the_reference_stays_unless_clearly_beaten():
 
 
 def test_every_lowering_is_offered_by_name():
-    assert set(lowering.ALGORITHMS) == {"auto", *lowering.LOWERINGS}
+    assert set(lowering.ALGORITHMS) == {"auto", "merged", *lowering.LOWERINGS}
     assert matmul.__doc__.startswith("Matmul")

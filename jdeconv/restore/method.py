@@ -20,6 +20,7 @@ from jdeconv.restore.problem import (
     Measurement,
     Solution,
     check,
+    check_noise,
     convolution,
 )
 from jdeconv.restore.richardson_lucy import (
@@ -130,6 +131,7 @@ def settle(
       ValueError: as `deconvolve`.
     """
     _check(method, likelihood, weight)
+    check_noise(noise_std)
     part, around = image, boundary
     if not isinstance(psf, Operator):
         check(image, psf, boundary)

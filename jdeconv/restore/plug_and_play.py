@@ -22,7 +22,12 @@ from jdeconv.ops import fourier
 from jdeconv.restore import denoisers, noise
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import frame
-from jdeconv.restore.problem import LIKELIHOODS, Solution, convolution
+from jdeconv.restore.problem import (
+    LIKELIHOODS,
+    Solution,
+    check_noise,
+    convolution,
+)
 
 START = 0.6  # std of the first denoising, in standard deviations of the image
 _LEAST_NOISE = 1e-3  # of the brightest pixel, where less is found or said
@@ -77,7 +82,7 @@ def plug_and_play(
 
     Raises:
       ValueError: see `problem.convolution`; an unknown likelihood, num_iters below 1, a
-        prior_weight that is not positive.
+        prior_weight that is not positive, a negative noise_std.
     """
     if likelihood not in LIKELIHOODS:
         raise ValueError(
@@ -87,6 +92,7 @@ def plug_and_play(
         raise ValueError(f"num_iters={num_iters}: must be >= 1")
     if isinstance(prior_weight, (int, float)) and not prior_weight > 0:
         raise ValueError(f"prior_weight={prior_weight}: must be > 0")
+    check_noise(noise_std)
     measured = convolution(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )

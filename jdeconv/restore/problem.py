@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from jdeconv.restore.blur import BOUNDARIES, Blur, Operator, default_center
 
@@ -184,6 +185,15 @@ def check_finite(y: Array | np.ndarray) -> None:
             f"y has {bad} of {y.size} pixels that are NaN or infinite: set them to a "
             "number, and their mask to 0"
         )
+
+
+def check_noise(noise_std: ArrayLike | None) -> None:
+    """Raises ValueError for a noise level that is negative, NaN or infinite."""
+    if noise_std is None or isinstance(noise_std, jax.core.Tracer):
+        return
+    levels = np.asarray(noise_std, np.float64)
+    if not (np.isfinite(levels) & (levels >= 0)).all():
+        raise ValueError(f"noise_std={noise_std}: must be finite and >= 0")
 
 
 def _check_psf(psf: Array) -> None:

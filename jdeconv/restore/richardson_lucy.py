@@ -32,7 +32,12 @@ from jdeconv.restore import noise, stopping, weights
 from jdeconv.restore.acceleration import Path
 from jdeconv.restore.blur import Blur, Operator
 from jdeconv.restore.iterate import iterate, relative_change
-from jdeconv.restore.problem import Measurement, Solution, measurement
+from jdeconv.restore.problem import (
+    Measurement,
+    Solution,
+    check_noise,
+    measurement,
+)
 from jdeconv.restore.smoothing import smooth
 from jdeconv.restore.total_variation import best_weight
 
@@ -138,6 +143,7 @@ def richardson_lucy(
         raise ValueError(f"tv_weight={tv_weight}: must be >= 0")
     damped = not (isinstance(damping, (int, float)) and damping == 0)
     _check_photons(peak, damping, stop, damped)
+    check_noise(noise_std)
     measured = measurement(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )

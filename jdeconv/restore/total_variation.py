@@ -32,6 +32,7 @@ from jdeconv.restore.problem import (
     LIKELIHOODS,
     Measurement,
     Solution,
+    check_noise,
     convolution,
 )
 
@@ -89,7 +90,8 @@ def total_variation(
 
     Raises:
       ValueError: see `problem.convolution`; an unknown likelihood or criterion, a power
-        outside (0, 1], num_iters below 1, a weight that is not positive.
+        outside (0, 1], num_iters below 1, a weight that is not positive, a
+        negative noise_std.
 
     With `stop` the number of iterations depends on the data: then there is no reverse
     mode through the solver.
@@ -106,6 +108,7 @@ def total_variation(
         weights.check(weight)
     elif isinstance(weight, (int, float)) and not weight > 0:
         raise ValueError(f"weight={weight}: must be > 0")
+    check_noise(noise_std)
     measured = convolution(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )

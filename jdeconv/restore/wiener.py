@@ -24,7 +24,7 @@ from jdeconv.ops import fourier
 from jdeconv.restore import noise
 from jdeconv.restore.blur import Blur
 from jdeconv.restore.frame import Frame, frame, power_spectrum
-from jdeconv.restore.problem import convolution
+from jdeconv.restore.problem import check_noise, convolution
 from jdeconv.restore.spectrum import periodogram
 
 PRIORS = ("gradient", "white")
@@ -66,12 +66,15 @@ def wiener(
 
     Raises:
       ValueError: see `problem.convolution`; an unknown prior, a balance that is not
-        positive.
+        positive, a negative noise_std, num_iters below 1.
     """
     if prior not in PRIORS:
         raise ValueError(f"prior={prior!r}: must be one of {', '.join(PRIORS)}")
     if isinstance(balance, (int, float)) and not balance > 0:
         raise ValueError(f"balance={balance}: must be > 0")
+    if num_iters < 1:
+        raise ValueError(f"num_iters={num_iters}: must be >= 1")
+    check_noise(noise_std)
     measured = convolution(
         y, psf, boundary=boundary, center=center, channel_axis=channel_axis
     )

@@ -91,6 +91,12 @@ def test_operators_go_to_richardson_lucy(blurred):
         (TypeError, {"y": np.ones((8, 8), int)}, "y has dtype int64: must be floating"),
         (TypeError, {"y": np.ones((8, 8), bool)}, "y has dtype bool"),
         (ValueError, {"weight": -1.0}, "weight=-1.0: must be > 0"),
+        (ValueError, {"noise_std": -0.1}, "noise_std=-0.1: must be finite and >= 0"),
+        (
+            ValueError,
+            {"method": "wiener", "num_iters": 0},
+            "num_iters=0: must be >= 1",
+        ),
         (
             ValueError,
             {"method": "wiener", "likelihood": "poisson"},

@@ -54,6 +54,8 @@ def test_a_volume_is_deblurred_as_one(folder, tmp_path):
 
 
 def test_a_bad_file_is_told_and_the_others_go_on(folder, tmp_path, capsys):
+    for name in ("deep.tif", "stack.tif", "colour.png"):  # other tests' formats
+        (folder / name).unlink()
     (folder / "broken.png").write_bytes(b"no picture")
     np.save(folder / "nan.npy", np.full((24, 32), np.nan, "float32"))
     np.save(folder / "tiny.npy", np.ones((3, 3), "float32"))
@@ -61,7 +63,7 @@ def test_a_bad_file_is_told_and_the_others_go_on(folder, tmp_path, capsys):
     code = main(["deblur", str(folder), "--psf", "disk:2", "--out", str(out), *FLAGS])
     printed = capsys.readouterr()
     assert code == 2
-    assert len(printed.out.splitlines()) == 5
+    assert len(printed.out.splitlines()) == 2
     errors = printed.err
     for word in ("broken.png", "nan.npy", "768 values", "tiny.npy", "larger than"):
         assert word in errors

@@ -195,7 +195,7 @@ def test_gradients(scene):
     def loss(t):
         solution = richardson_lucy(
             y + t * direction,
-            psf.gaussian(1.0 + t, (5, 5)),
+            psf.gaussian(1.0 + t, (11, 11)),
             num_iters=5,
             acceleration="biggs-andrews",
             tv_weight=1e-3,

@@ -110,13 +110,14 @@ def test_the_data_reach_further_where_the_spectrum_has_zeros():
     ids=str,
 )
 def test_equals_the_whole_image(photograph, options):
+    photograph = photograph[:220, :220]
     kernel = psf.gaussian(1.5)
     boundary = options.get("boundary", "valid")
     y = np.array(Blur(kernel, photograph.shape, boundary)(jnp.asarray(photograph)))
     y += 0.01 * np.random.default_rng(0).standard_normal(y.shape).astype(np.float32)
     counted = []
     method = options.get("method", "auto")
-    few = 4 * tiled._FLOATS[method] * 200**2
+    few = 4 * tiled._FLOATS[method] * 150**2
     parts = deconvolve(
         y, kernel, max_bytes=few, progress=lambda i, n: counted.append(n), **options
     )

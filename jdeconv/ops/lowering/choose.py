@@ -113,7 +113,7 @@ def on_cpu(p: Problem) -> Forms:
     if p.pieces <= _MOST_PIECES:
         # Pieces of a window over three axes are added entry by entry.
         slow = 3.0 if deep and p.pieces > 1 else 1.0
-        value["matmul"] = _matmul(p, _DOT, 2.0 * slow)
+        value["matmul"] = _matmul(p, _DOT, 2.0 * slow) + _stacked(p)
         image["matmul"] = _matmul(p, _DOT, 2.5 * slow)
         gradient["matmul"] = _matmul(p, _DOT_KERNEL_GRADIENT, 2.5 * slow)
     if not deep and jax.__version_info__ < (0, 11) and _has_wide_blocks(p):
@@ -215,6 +215,11 @@ def _matmul(p: Problem, rate: float, passes: float) -> float:
     if 2 * p.bytes_at_once > _KEPT:
         windows += 2 * p.windows_bytes / _FRESH
     return products + windows
+
+
+def _stacked(p: Problem) -> float:
+    """Cost of a large image that a loop makes in parts, ns: it is cleared first."""
+    return p.x_bytes / _FRESH if p.chunks > 1 and p.x_bytes > _SMALL else 0.0
 
 
 def _phases(p: Problem, rate: float) -> float:

@@ -57,9 +57,9 @@ def test_half_floats_are_solved_in_single(blurred):
     ],
 )  # fmt: skip
 def test_is_the_method_asked_for(blurred, options, expected):
-    np.testing.assert_allclose(
-        deconvolve(blurred, KERNEL, **options), expected(blurred)
-    )
+    # Another program, whose sums are ordered otherwise.
+    result = deconvolve(blurred, KERNEL, **options)
+    np.testing.assert_allclose(result, expected(blurred), atol=2e-5)
 
 
 def test_weight_and_noise_count_in_units_of_white_for_integers(blurred):

@@ -33,8 +33,8 @@ def scale_by_soap(
 
     G is the gradient of a kernel as a matrix: windows and the channels before the last
     axis, times the last axis. Q_l and Q_r are eigenvectors of moving averages of G G^T
-    and G^T G; the first gradient gives them, and no update. What has one axis, such as a
-    bias, is updated as by Adam.
+    and G^T G; the first gradient gives them, and no update. What has one axis, such as
+    a bias, is updated as by Adam.
 
     Args:
       b1: decay of the mean gradient.

@@ -93,6 +93,9 @@ class Twin:
 
         def apply(x):
             (top, bottom), (left, right) = _margins(x.shape[2:], layer, strides)
+            if layer.padding == "EDGE":
+                x = functional.pad(x, (left, right, top, bottom), mode="replicate")
+                return functional.conv2d(x, kernel, bias, strides)
             most = (max(top, bottom), max(left, right))
             if self._native and all(
                 (n + 2 * p - k) // s == -(-n // s) - 1
@@ -311,7 +314,11 @@ def fsrcnn(t: Twin, model: models.FSRCNN):
     def apply(x):
         for conv, slope in zip(convs, slopes):
             x = functional.prelu(conv(x), slope)
-        return enlarge(x)
+        n, cut = model.margin, model.margin * model.scale
+        if not n:
+            return enlarge(x)
+        x = functional.pad(x, (n, n, n, n), mode="replicate")
+        return enlarge(x)[..., cut:-cut, cut:-cut]
 
     return apply
 

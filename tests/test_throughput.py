@@ -17,7 +17,7 @@ NETWORKS = {
     "autoencoder": {"features": (4, 3), "latent": 5},
     "dncnn": {"depth": 3, "features": 4},
     "fsrcnn": {"features": 5, "shrunk": 3, "depth": 1},
-    "espcn": {"features": (4, 3)},
+    "espcn": {"features": (4, 3), "padding": "EDGE"},
     "unet": {"features": 2, "stages": 2},
     "segnet": {"features": (4,), "depth": 1},
     "vae": {"features": (3, 4), "hidden": 5, "latent": 2, "batch_norm": True},
@@ -30,6 +30,7 @@ VARIANTS = {
     "stride": ("autoencoder", {"downsample": "stride", "kernel_size": 4}),
     "image": ("unet", {"residual": True}),
     "regress": ("conv_deconv", {"head": "regress"}),
+    "edge": ("fsrcnn", {"padding": "EDGE"}),
 }
 
 

@@ -33,6 +33,7 @@ def test_dncnn_sees_unclipped_noise_of_its_level(level):
         ("fsrcnn_t91.py:5", "2, 3 or 4"),
         ("espcn_t91.py:x", "2, 3 or 4"),
         ("vae_gan_mnist.py:64", "32"),
+        ("enhance_photos.py:dark", "wide"),
     ],
 )
 def test_illegal_arguments_say_what_is_legal(spec, legal):

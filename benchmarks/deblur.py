@@ -95,6 +95,11 @@ def plug_and_play(case, y, psf):
     return restore.plug_and_play(y, psf, **_with_likelihood(case)).image
 
 
+def combined(case, y, psf):
+    """The mean of both total variations and of plug-and-play."""
+    return restore.deconvolve(y, psf, method="combined", **_with_likelihood(case))
+
+
 def constant_wiener(case, y, psf):
     """The best constant balance, told by the truth."""
     return _best(case, y, psf, "white")
@@ -123,6 +128,7 @@ METHODS = {
         richardson_lucy,
         total_variation,
         plug_and_play,
+        combined,
         constant_wiener,
         constant_tikhonov,
     )
@@ -130,7 +136,7 @@ METHODS = {
 ALL = ("wiener", "total_variation", "plug_and_play")
 # What is worth its time on each set.
 USED = {name: ALL for name in SETS} | {
-    "levin32": ("blurred", "wiener_edgetaper", *ALL),
+    "levin32": ("blurred", "wiener_edgetaper", *ALL, "combined"),
     "set12-2.55": ("blurred", *ALL),
     "set12-peak256": ("richardson_lucy", "total_variation", "plug_and_play"),
     "set3c": ("blurred", "constant_wiener", "constant_tikhonov", *ALL),

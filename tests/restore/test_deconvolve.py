@@ -8,6 +8,7 @@ import pytest
 from jdeconv.restore import (
     Blur,
     deconvolve,
+    plug_and_play,
     psf,
     richardson_lucy,
     total_variation,
@@ -60,6 +61,20 @@ def test_is_the_method_asked_for(blurred, options, expected):
     # Another program, whose sums are ordered otherwise.
     result = deconvolve(blurred, KERNEL, **options)
     np.testing.assert_allclose(result, expected(blurred), atol=2e-5)
+
+
+def test_combined_is_the_mean_under_three_priors(blurred):
+    options = dict(noise_std=0.02, boundary="reflect")
+    members = [
+        total_variation(blurred, KERNEL, **options),
+        total_variation(blurred, KERNEL, power=0.8, **options),
+        plug_and_play(blurred, KERNEL, **options),
+    ]
+    mean = sum(m.image for m in members) / 3
+    result = deconvolve(blurred, KERNEL, method="combined", **options)
+    np.testing.assert_allclose(result, mean, atol=2e-5)
+    with pytest.raises(ValueError, match="weight=0.1: combined has none"):
+        deconvolve(blurred, KERNEL, method="combined", weight=0.1)
 
 
 def test_weight_and_noise_count_in_units_of_white_for_integers(blurred):

@@ -10,8 +10,12 @@ def result_files(
     """Where the result of each file goes: under its own name in the folder `out`.
 
     Raises:
-      ValueError: a result would overwrite an input or another result.
+      ValueError: a result would overwrite an input or another result, or `out` cannot
+        be a folder.
     """
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"--out={out}: {place} is a file; name a folder")
     targets: dict[pathlib.Path, pathlib.Path] = {}
     taken: dict[pathlib.Path, pathlib.Path] = {}
     inputs = {f.resolve() for f in files}

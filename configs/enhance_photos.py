@@ -14,9 +14,7 @@ network beside gamma correction, histogram equalisation and CLAHE, on whole phot
 (docs/networks.md). The made darkness follows Wei et al. (2018, "Deep Retinex
 decomposition for low-light enhancement"), who did it by hand, and Foi et al. (2008).
 
-Where its exposures end the network errs towards their middle: too dark at 1/16, too
-bright at 1/3. The argument "wide" trains from 1/32 to 1/2, so that these lie inside
-(not measured yet).
+The argument "wide" trains from 1/32 to 1/2 in place of 1/16 to 1/3 (not measured yet).
 """
 
 from jdeconv import train

@@ -7,9 +7,9 @@ Of four groups of two channels, two at a time, a tap's matrix, in to out:
     .  .  g2 .                    g2 .
     .  .  .  g3                   .  g3      as two groups of four channels
 
-Libraries compute groups one by one, and a product over a few channels takes as long as
-one over 32; at stride 1 `winograd` asks for more of them. The merged problem is solved
-as any other; the gradient to the kernel is cut out of the wide one. Nothing but zeros
+Libraries compute groups one by one, and products over few channels are far from a
+machine's rate; at stride 1 `winograd` asks for more of them. The merged problem is
+solved as any other; the gradient to the kernel is cut out of the wide one. Nothing but zeros
 is added, so results differ by rounding alone (unless an image has infinities, which
 reach the groups beside them as NaN).
 """

@@ -9,9 +9,9 @@ Of four groups of two channels, two at a time, a tap's matrix, in to out:
 
 Libraries compute groups one by one, and products over few channels are far from a
 machine's rate; at stride 1 `winograd` asks for more of them. The merged problem is
-solved as any other; the gradient to the kernel is cut out of the wide one. Nothing but zeros
-is added, so results differ by rounding alone (unless an image has infinities, which
-reach the groups beside them as NaN).
+solved as any other; the gradient to the kernel is cut out of the wide one. Nothing but
+zeros is added, so results differ by rounding alone (unless an image has infinities,
+which reach the groups beside them as NaN).
 """
 
 import jax.numpy as jnp

@@ -125,7 +125,9 @@ def on_cpu(p: Problem) -> Forms:
         if not strided and wide and _has_short_windows(p):
             gradient = {"winograd": 0.0}
             if jax.__version_info__ < (0, 11):
-                value = image = gradient
+                # Not the gradient to the image as well: their tiles would be in memory
+                # together.
+                value = gradient
     return Forms(*(min(c, key=c.__getitem__) for c in (value, image, gradient)))
 
 
@@ -173,14 +175,20 @@ def _has_wide_blocks(p: Problem) -> bool:
 
 
 def _short_on_cpu(p: Problem, thin: int, wide: int) -> Forms:
-    """Stride 1 over two axes: fewer products where channels are wide enough to pay."""
+    """Stride 1 over two axes: fewer products where channels are wide enough to pay.
+
+    More than three taps are sums of windows, whose tiles are in memory all at once.
+    """
+    small = p.x_bytes + p.y_bytes <= _SMALL
     if jax.__version_info__ < (0, 11):
-        images = thin >= 32
+        images = thin >= 32 and (p.taps <= 9 or small)
+        gradient = True
     else:
         # The library's own convolutions have become twice as fast.
-        images = thin >= 64 and (p.taps > 9 or p.x_bytes + p.y_bytes <= _SMALL)
+        images = thin >= 64 and small
+        gradient = p.taps <= 16
+    gradient &= thin >= 16 and thin * wide >= 512
     image = "winograd" if images else REFERENCE
-    gradient = thin >= 16 and thin * wide >= 512
     return Forms(image, image, "winograd" if gradient else REFERENCE)
 
 

@@ -36,7 +36,7 @@ def get_config(arg: str | None = None):
     config.data.patch_stride = 8 * scale
     config.data.augment = "flip"
     config.batch_size = 16
-    config.duration = "8000 steps"
+    config.duration = "40000 steps"
     config.eval_every = "2000 steps"
     config.checkpoint_every = "1000 steps"
     # Neighbouring pixels are much alike, and Adam, weight by weight, is slow with that.
@@ -44,7 +44,7 @@ def get_config(arg: str | None = None):
     config.optimizer.learning_rate = 3e-3
     config.optimizer.beta1 = 0.95
     config.optimizer.beta2 = 0.99
-    config.optimizer.basis_every = 20
+    config.optimizer.basis_every = 10
     config.optimizer.warmup = "200 steps"
     config.optimizer.clip_norm = 0.1  # ten times the usual: rare steps ruin the network
     config.optimizer.schedule = "cosine"

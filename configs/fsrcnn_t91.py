@@ -35,7 +35,7 @@ def get_config(arg: str | None = None):
     config.data.patch_stride = 8 * scale
     config.data.augment = "flip"
     config.batch_size = 16
-    config.duration = "40000 steps"
+    config.duration = "100000 steps"
     config.eval_every = "2000 steps"
     config.checkpoint_every = "1000 steps"
     # Neighbouring pixels are much alike, and Adam, weight by weight, is slow with that.

@@ -9,10 +9,9 @@ mirrored until it is large enough, blurred and with noise of 1 %:
 - memory: the most that a fresh process holds beside what it held before, less the
   image and the result, for SIZE x SIZE pixels under a Gaussian PSF of 25 x 25;
 - difference: to the image solved as a whole, of its range, for COMPARED pixels, under a
-  Gaussian, a defocus and a motion PSF: the largest inside of a border as wide as the
-  data reach (`tiles.reach`, at a balance of 0.01), and the largest of all. At the
-  image's own border a solver has not converged, and there it depends on the size of
-  its frame where it ends; larger overlaps change nothing.
+  Gaussian, a defocus and a motion PSF: the largest inside of a border (BORDERS), and
+  the largest of all. At the image's own border a solver has not converged, and there
+  it depends on the size of its frame where it ends; larger overlaps change nothing.
 
 Writes benchmarks/records/tiles-cpu.json, and with --write the table in
 docs/deblurring.md.
@@ -31,7 +30,6 @@ import numpy as np
 
 from benchmarks.report import RECORDS, write_page
 from jdeconv.restore import deconvolve, psf
-from jdeconv.restore.tiles import reach
 from jdeconv.train.records import environment
 
 RECORD = RECORDS / "tiles-cpu.json"
@@ -42,7 +40,9 @@ KERNELS = {
     "motion": lambda: psf.motion(15.0, 30.0),
 }
 MAX_BYTES = 6e8
-BALANCE = 1e-2
+# Pixels: 95 % of Wiener's filter at a balance of 0.01 lie within (of the first 24 widths
+# of the PSF).
+BORDERS = {"gaussian": 24, "disk": 43, "motion": 137}
 NOISE = 0.01
 
 
@@ -103,7 +103,7 @@ def difference(method: str, name: str, size: int) -> dict[str, float]:
     )
     apart = np.abs(np.asarray(parts) - np.asarray(deconvolve(y, kernel, **options)))
     apart /= np.ptp(y)
-    edge = max(reach(kernel, BALANCE))
+    edge = BORDERS[name]
     inside = apart[edge:-edge, edge:-edge]
     return {
         "border": edge,

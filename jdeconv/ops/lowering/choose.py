@@ -179,13 +179,13 @@ def _short_on_cpu(p: Problem, thin: int, wide: int) -> Forms:
 
     More than three taps are sums of windows, whose tiles are in memory all at once.
     """
-    small = p.x_bytes + p.y_bytes <= _SMALL
+    size, short = p.x_bytes + p.y_bytes, p.taps <= 9
     if jax.__version_info__ < (0, 11):
-        images = thin >= 32 and (p.taps <= 9 or small)
+        images = thin >= 32 and (short or size <= _SMALL // 2)
         gradient = True
     else:
         # The library's own convolutions have become twice as fast.
-        images = thin >= 64 and small
+        images = thin >= 64 and short and size <= _SMALL
         gradient = p.taps <= 16
     gradient &= thin >= 16 and thin * wide >= 512
     image = "winograd" if images else REFERENCE

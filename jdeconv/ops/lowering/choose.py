@@ -181,7 +181,7 @@ def _short_on_cpu(p: Problem, thin: int, wide: int) -> Forms:
     """
     size, short = p.x_bytes + p.y_bytes, p.taps <= 9
     if jax.__version_info__ < (0, 11):
-        images = thin >= 32 and (short or size <= _SMALL // 2)
+        images = thin >= 32 and (short or size <= _SMALL)
         gradient = True
     else:
         # The library's own convolutions have become twice as fast.

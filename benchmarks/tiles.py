@@ -40,8 +40,8 @@ KERNELS = {
     "motion": lambda: psf.motion(15.0, 30.0),
 }
 MAX_BYTES = 6e8
-# Pixels: 95 % of Wiener's filter at a balance of 0.01 lie within (of the first 24 widths
-# of the PSF).
+# Pixels: 95 % of Wiener's filter at a balance of 0.01 lie within (of the first 24
+# widths of the PSF).
 BORDERS = {"gaussian": 24, "disk": 43, "motion": 137}
 NOISE = 0.01
 

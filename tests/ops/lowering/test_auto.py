@@ -232,6 +232,11 @@ def asked(batch=128, size=14, channels=32, features=32, window=3, stride=2, grou
     return Problem(batch, axes, groups, features // groups, channels // groups, 4)
 
 
+VOLUME = Problem(
+    1, conv_transpose_axes((32,) * 3, (3,) * 3, strides=1), 1, 32, 32, itemsize=4
+)
+
+
 def test_every_platform_but_cpu_computes_the_stock_form():
     forms = choose.forms(asked())
     assert forms["default"] == STOCK != forms["cpu"]
@@ -298,6 +303,9 @@ def test_the_choice_is_the_same_on_every_call():
         (asked(stride=1, channels=1)._replace(forward=True), "conv", "matmul"),
         (asked(batch=1, window=16, stride=8, size=32), "conv_transpose", "phases"),
         (asked(stride=1, window=3), "kernel_gradient", "winograd"),
+        (asked(stride=1, window=5, size=32), "conv_transpose", "lhs_dilation"),
+        (VOLUME, "conv", "planes"),
+        (VOLUME, "kernel_gradient", "winograd"),
     ],
 )
 def test_what_the_cost_model_takes_on_cpu(problem, computation, name):

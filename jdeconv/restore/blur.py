@@ -15,7 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from jdeconv.ops import conv, conv_transpose, fourier
 from jdeconv.ops.boundary import pad, pad_transpose
@@ -24,6 +26,11 @@ BOUNDARIES = ("circular", "zero", "reflect", "edge", "valid")
 METHODS = ("auto", "direct", "fft")
 _FROM_CENTER = ("circular", "zero")  # transforms of these sum up around the centre
 _DIRECT = 49  # taps: on two cores 7 x 7 sums take as long as transforms, at 512 x 512
+_BAND = 256  # rows, at least, of the parts of a large image
+_BAND_PIXELS = 2**18  # at least; below it one transform is as fast
+_LONG_BAND = 8  # PSF's heights: a band is no shorter, since it overlaps by one
+_LEAST_BANDS, _MOST_BANDS = 4, 16
+_UNEVEN = (1.08, 1.3)  # times as long as the others are every other band's transforms
 
 
 def default_center(shape: Sequence[int]) -> tuple[int, ...]:
@@ -58,6 +65,43 @@ class Operator(Protocol):
 
     def crop(self, scene: Array) -> Array:
         """The part of a scene that the blurred image shows."""
+
+
+def bands(shape: tuple[int, ...], window: int) -> tuple[int, ...]:
+    """The rows between which a large image is transformed in parts, or none.
+
+    A band's transforms stay in the cache, and bands are independent programs, so that
+    several cores are used where XLA gives one transform a single thread (in loops, by
+    jax 0.10). Heights alternate because XLA has bands of equal height reuse each
+    other's memory, and so wait for each other: 2048 x 2048 pixels take 0.85 times as
+    long as with equal bands and 0.65 times as long as in one piece (jax 0.10).
+    """
+    num_rows, width = shape
+    overlap = window - 1
+    least = max(_BAND, _BAND_PIXELS // width, _LONG_BAND * overlap)
+    least = max(least, num_rows // _MOST_BANDS)
+    if num_rows < _LEAST_BANDS * least:
+        return ()
+    # The two lengths of transforms by which the fewest rows are transformed.
+    fast = sorted({fourier.fast_size(n + overlap) for n in range(least, 2 * least)})
+    found = []
+    for long in fast:
+        for short in fast:
+            if not _UNEVEN[0] <= long / short <= _UNEVEN[1]:
+                continue
+            pair = (short - overlap, long - overlap)
+            count = 2 * (num_rows // sum(pair))
+            rest = num_rows - count // 2 * sum(pair)
+            count += (rest > 0) + (rest > pair[0])
+            heights = [pair[i % 2] for i in range(count)]
+            if count >= _LEAST_BANDS and count % 2 == 0:
+                found.append((sum(heights) + count * overlap, heights))
+    if not found:
+        return ()
+    _, heights = min(found)
+    count, excess = len(heights), sum(heights) - num_rows
+    cuts = [excess // count + (i < excess % count) for i in range(count)]
+    return (0, *(int(n) for n in np.cumsum(np.subtract(heights, cuts))))
 
 
 def check_image(image: Array, shape: tuple[int, ...]) -> None:
@@ -144,23 +188,32 @@ class Blur:
             method = "direct" if psf.size <= _DIRECT else "fft"
         self.psf, self.shape, self.boundary = psf, shape, boundary
         self.center, self.method = center, method
-        self._otf: Any = None  # in direct sums there is none
+        self._ends: tuple[int, ...] = ()  # of bands, where there are any
+        if method == "fft" and psf.ndim == 2 and jax.default_backend() == "cpu":
+            self._ends = bands(self.output_shape, psf.shape[0])
+        # One of each frame; in direct sums there are none.
+        self._otfs: Any = ()
         if method == "fft":
             last = tuple(k - 1 for k in psf.shape)
             start = center if boundary in _FROM_CENTER else last
-            self._otf = fourier.transfer_function(psf, self._frame, start)
+            if self._ends:
+                start = (last[0], *start[1:])
+            self._otfs = tuple(
+                fourier.transfer_function(psf, frame, start)
+                for frame in dict.fromkeys(self._frames)
+            )
 
     def tree_flatten(self):
         """Leaves, and what must be equal for two programs to be the same."""
-        static = (self.shape, self.boundary, self.center, self.method)
-        return (self.psf, self._otf), static
+        static = (self.shape, self.boundary, self.center, self.method, self._ends)
+        return (self.psf, self._otfs), static
 
     @classmethod
     def tree_unflatten(cls, static, leaves):
         """The inverse of `tree_flatten`; leaves may be whatever a transform uses."""
         self = object.__new__(cls)
-        self.psf, self._otf = leaves
-        self.shape, self.boundary, self.center, self.method = static
+        self.psf, self._otfs = leaves
+        self.shape, self.boundary, self.center, self.method, self._ends = static
         return self
 
     @property
@@ -221,29 +274,35 @@ class Blur:
 
     # Whatever lies beyond the frame is put there first; then only complete sums count.
     # Transforms wrap around by themselves, or, on a frame larger by the PSF's longer
-    # side, around zeros.
+    # side, around zeros; but not from band to band.
 
     @property
     def _margins(self) -> list[tuple[int, int]]:
-        by_itself = self.boundary in _FROM_CENTER and self.method == "fft"
-        if by_itself or self.boundary == "valid":
+        if self.boundary == "valid":
             return [(0, 0)] * self.psf.ndim
-        return [(k - 1 - c, c) for k, c in zip(self.psf.shape, self.center)]
+        margins = [(k - 1 - c, c) for k, c in zip(self.psf.shape, self.center)]
+        if self.boundary in _FROM_CENTER and self.method == "fft":
+            first = margins[:1] if self._ends else [(0, 0)]
+            margins = first + [(0, 0)] * (self.psf.ndim - 1)
+        return margins
 
     @property
     def _padded(self) -> tuple[int, ...]:
         return tuple(n + lo + hi for n, (lo, hi) in zip(self.shape, self._margins))
 
     @property
-    def _frame(self) -> tuple[int, ...]:
-        """Of the transforms."""
-        if self.boundary == "circular":
-            return self.shape
+    def _frames(self) -> list[tuple[int, ...]]:
+        """Of the transforms: one, or one for each band."""
         sizes = self._padded
         if self.boundary == "zero":
             sides = [max(c, k - 1 - c) for k, c in zip(self.psf.shape, self.center)]
             sizes = tuple(n + side for n, side in zip(sizes, sides))
-        return tuple(fourier.fast_size(n) for n in sizes)
+        if self.boundary != "circular":
+            sizes = tuple(fourier.fast_size(n) for n in sizes)
+        if not self._ends:
+            return [sizes]
+        heights = np.diff(self._ends) + self.psf.shape[0] - 1
+        return [(fourier.fast_size(int(n)), *sizes[1:]) for n in heights]
 
     def _pad(self, x: Array, transpose: bool = False) -> Array:
         mode = "zero" if self.boundary == "valid" else self.boundary
@@ -257,18 +316,49 @@ class Blur:
         if self.method == "direct":
             x = self._pad(x)[..., None]
             return conv(x, self._kernel(), padding="VALID")[..., 0]
-        real = not jnp.iscomplexobj(x)
-        spectrum = fourier.transform(self._pad(x), self._frame) * self._otf
-        sums = fourier.inverse(spectrum, self._frame, real=real)
-        return sums[(..., *(slice(n) for n in self.output_shape))]
+        x = self._pad(x)
+        if not self._ends:
+            (frame,) = self._frames
+            return self._sums(x, frame)[(..., *(slice(n) for n in self.output_shape))]
+        return self._banded(x)
 
     def _backward(self, y: Array) -> Array:
         if self.method == "direct":
             kernel = jnp.conj(self._kernel())
             x = conv_transpose(y[..., None], kernel, padding="VALID")[..., 0]
             return self._pad(x, transpose=True)
-        real = not jnp.iscomplexobj(y)
-        spectrum = fourier.transform(y, self._frame) * jnp.conj(self._otf)
-        x = fourier.inverse(spectrum, self._frame, real=real)
-        x = x[(..., *(slice(n) for n in self._padded))]
-        return self._pad(x, transpose=True)
+        if not self._ends:
+            (frame,) = self._frames
+            x = self._sums(y, frame, adjoint=True)
+            x = x[(..., *(slice(n) for n in self._padded))]
+            return self._pad(x, transpose=True)
+        if self.boundary in _FROM_CENTER:  # the adjoint is a blur, by the turned PSF
+            (before, after), *others = self._margins
+            margins = [(0, 0)] * (y.ndim - 2) + [(after, before), *others]
+            return self._banded(pad(y, margins, self.boundary), adjoint=True)
+        overlap = self.psf.shape[0] - 1
+        parts = []
+        below: ArrayLike = 0.0  # what the band above adds to the first rows of the next one
+        for start, end, frame in zip(self._ends, self._ends[1:], self._frames):
+            sums = self._sums(y[..., start:end, :], frame, adjoint=True)
+            sums = sums[..., : self._padded[1]]
+            parts += [sums[..., :overlap, :] + below]
+            parts += [sums[..., overlap : end - start, :]]
+            below = sums[..., end - start : end - start + overlap, :]
+        return self._pad(jnp.concatenate([*parts, below], -2), transpose=True)
+
+    def _banded(self, x: Array, adjoint: bool = False) -> Array:
+        """The complete sums, band by band."""
+        overlap = self.psf.shape[0] - 1
+        first = overlap if adjoint else 0
+        parts = []
+        for start, end, frame in zip(self._ends, self._ends[1:], self._frames):
+            sums = self._sums(x[..., start : end + overlap, :], frame, adjoint)
+            parts.append(sums[..., first : first + end - start, : self.output_shape[1]])
+        return jnp.concatenate(parts, -2)
+
+    def _sums(self, x: Array, frame: tuple[int, ...], adjoint: bool = False) -> Array:
+        """The circular convolution, or correlation, on a frame."""
+        otf = self._otfs[list(dict.fromkeys(self._frames)).index(frame)]
+        spectrum = fourier.transform(x, frame) * (jnp.conj(otf) if adjoint else otf)
+        return fourier.inverse(spectrum, frame, real=not jnp.iscomplexobj(x))

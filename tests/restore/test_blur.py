@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jdeconv.ops import adjoint_error
-from jdeconv.restore import Blur, psf
+from jdeconv.ops import adjoint_error, fourier
+from jdeconv.restore import Blur, blur, psf
 
 NUMPY_MODE = {
     "circular": "wrap",
@@ -71,6 +71,54 @@ def test_equals_the_definition_and_the_adjoint_is_exact(case, rng):
         expected = [blurred(image, kernel, name[0], center) for image in x]
         np.testing.assert_allclose(y, expected, atol=2e-5, err_msg=str(name))
         assert gap < 1e-6, name
+
+
+@pytest.mark.parametrize("center", [None, (0, 4)])
+def test_large_images_go_by_bands_that_no_one_sees(center, rng, monkeypatch):
+    monkeypatch.setattr(blur, "_BAND", 16)
+    monkeypatch.setattr(blur, "_BAND_PIXELS", 1)
+    monkeypatch.setattr(blur, "_LONG_BAND", 2)
+    shape = (101, 14)
+    x = rng.normal(size=(2, *shape)).astype(np.float32)
+    kernel = rng.normal(size=(6, 5)).astype(np.float32)
+    blurs = {
+        boundary: Blur(kernel, shape, boundary, center=center, method="fft")
+        for boundary in BOUNDARIES
+    }
+    others = {
+        boundary: rng.normal(size=(2, *banded.output_shape)).astype(np.float32)
+        for boundary, banded in blurs.items()
+    }
+
+    @jax.jit
+    def results(blurs, x, others):
+        return {
+            boundary: (
+                banded(x),
+                adjoint_error(banded, banded.adjoint, x, others[boundary]),
+            )
+            for boundary, banded in blurs.items()
+        }
+
+    for boundary, (y, gap) in results(blurs, x, others).items():
+        assert len(blurs[boundary]._ends) > 4, boundary
+        expected = [blurred(image, kernel, boundary, center) for image in x]
+        np.testing.assert_allclose(y, expected, atol=2e-5, err_msg=boundary)
+        assert gap < 1e-6, boundary
+
+
+def test_the_rows_of_bands():
+    shapes = [(1024, 1024), (1999, 1200), (4096, 4096), (1500, 100_000)]
+    for (num_rows, width), window in itertools.product(shapes, (2, 9, 32)):
+        ends = blur.bands((num_rows, width), window)
+        heights = np.diff(ends)
+        assert ends[0] == 0 and ends[-1] == num_rows, ends
+        assert min(heights) >= window - 1, ends
+        frames = [fourier.fast_size(int(n) + window - 1) for n in heights]
+        assert frames[0] != frames[1], ends
+        assert sum(frames) < 1.2 * num_rows, ends
+    for small in ((512, 512), (1023, 1023), (10_000, 64)):
+        assert blur.bands(small, 9) == ()
 
 
 @pytest.mark.parametrize("method", SLOWLY_DIRECT)

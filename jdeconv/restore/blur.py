@@ -338,7 +338,7 @@ class Blur:
             return self._banded(pad(y, margins, self.boundary), adjoint=True)
         overlap = self.psf.shape[0] - 1
         parts = []
-        below: ArrayLike = 0.0  # what the band above adds to the first rows of the next one
+        below: ArrayLike = 0.0  # what a band adds to the first rows of the next one
         for start, end, frame in zip(self._ends, self._ends[1:], self._frames):
             sums = self._sums(y[..., start:end, :], frame, adjoint=True)
             sums = sums[..., : self._padded[1]]

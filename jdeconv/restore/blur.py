@@ -21,16 +21,12 @@ from jax.typing import ArrayLike
 
 from jdeconv.ops import conv, conv_transpose, fourier
 from jdeconv.ops.boundary import pad, pad_transpose
+from jdeconv.restore.bands import bands
 
 BOUNDARIES = ("circular", "zero", "reflect", "edge", "valid")
 METHODS = ("auto", "direct", "fft")
 _FROM_CENTER = ("circular", "zero")  # transforms of these sum up around the centre
 _DIRECT = 49  # taps: on two cores 7 x 7 sums take as long as transforms, at 512 x 512
-_BAND = 256  # rows, at least, of the parts of a large image
-_BAND_PIXELS = 2**18  # at least; below it one transform is as fast
-_LONG_BAND = 8  # PSF's heights: a band is no shorter, since it overlaps by one
-_LEAST_BANDS, _MOST_BANDS = 4, 16
-_UNEVEN = (1.08, 1.3)  # times as long as the others are every other band's transforms
 
 
 def default_center(shape: Sequence[int]) -> tuple[int, ...]:
@@ -65,43 +61,6 @@ class Operator(Protocol):
 
     def crop(self, scene: Array) -> Array:
         """The part of a scene that the blurred image shows."""
-
-
-def bands(shape: tuple[int, ...], window: int) -> tuple[int, ...]:
-    """The rows between which a large image is transformed in parts, or none.
-
-    A band's transforms stay in the cache, and bands are independent programs, so that
-    several cores are used where XLA gives one transform a single thread (in loops, by
-    jax 0.10). Heights alternate because XLA has bands of equal height reuse each
-    other's memory, and so wait for each other. In a loop with jax 0.10, 2048 x 2048
-    pixels take 0.6 times as long as in one piece, and 0.75 times with equal heights.
-    """
-    num_rows, width = shape
-    overlap = window - 1
-    least = max(_BAND, _BAND_PIXELS // width, _LONG_BAND * overlap)
-    least = max(least, num_rows // _MOST_BANDS)
-    if num_rows < _LEAST_BANDS * least:
-        return ()
-    # The two lengths of transforms by which the fewest rows are transformed.
-    fast = sorted({fourier.fast_size(n + overlap) for n in range(least, 2 * least)})
-    found = []
-    for long in fast:
-        for short in fast:
-            if not _UNEVEN[0] <= long / short <= _UNEVEN[1]:
-                continue
-            pair = (short - overlap, long - overlap)
-            count = 2 * (num_rows // sum(pair))
-            rest = num_rows - count // 2 * sum(pair)
-            count += (rest > 0) + (rest > pair[0])
-            heights = [pair[i % 2] for i in range(count)]
-            if count >= _LEAST_BANDS and count % 2 == 0:
-                found.append((sum(heights) + count * overlap, heights))
-    if not found:
-        return ()
-    _, heights = min(found)
-    count, excess = len(heights), sum(heights) - num_rows
-    cuts = [excess // count + (i < excess % count) for i in range(count)]
-    return (0, *(int(n) for n in np.cumsum(np.subtract(heights, cuts))))
 
 
 def check_image(image: Array, shape: tuple[int, ...]) -> None:
@@ -191,17 +150,16 @@ class Blur:
         self._ends: tuple[int, ...] = ()  # of bands, where there are any
         if method == "fft" and psf.ndim == 2 and jax.default_backend() == "cpu":
             self._ends = bands(self.output_shape, psf.shape[0])
-        # One of each frame; in direct sums there are none.
-        self._otfs: Any = ()
+        self._otfs: Any = {}  # by the frame; in direct sums there are none
         if method == "fft":
             last = tuple(k - 1 for k in psf.shape)
             start = center if boundary in _FROM_CENTER else last
             if self._ends:
                 start = (last[0], *start[1:])
-            self._otfs = tuple(
-                fourier.transfer_function(psf, frame, start)
-                for frame in dict.fromkeys(self._frames)
-            )
+            self._otfs = {
+                frame: fourier.transfer_function(psf, frame, start)
+                for frame in set(self._frames)
+            }
 
     def tree_flatten(self):
         """Leaves, and what must be equal for two programs to be the same."""
@@ -359,6 +317,6 @@ class Blur:
 
     def _sums(self, x: Array, frame: tuple[int, ...], adjoint: bool = False) -> Array:
         """The circular convolution, or correlation, on a frame."""
-        otf = self._otfs[list(dict.fromkeys(self._frames)).index(frame)]
+        otf = self._otfs[frame]
         spectrum = fourier.transform(x, frame) * (jnp.conj(otf) if adjoint else otf)
         return fourier.inverse(spectrum, frame, real=not jnp.iscomplexobj(x))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jdeconv.ops import adjoint_error, fourier
-from jdeconv.restore import Blur, blur, psf
+from jdeconv.restore import Blur, bands, psf
+from tests.restore.operators import values_and_adjoint_errors
 
 NUMPY_MODE = {
     "circular": "wrap",
@@ -55,19 +56,7 @@ def test_equals_the_definition_and_the_adjoint_is_exact(case, rng):
         (boundary, method): Blur(kernel, shape, boundary, center=center, method=method)
         for boundary, method in itertools.product(BOUNDARIES, ("direct", "fft"))
     }
-    others = {
-        name: rng.normal(size=(2, *blur.output_shape)).astype(np.float32)
-        for name, blur in blurs.items()
-    }
-
-    @jax.jit
-    def results(blurs, x, others):
-        return {
-            name: (blur(x), adjoint_error(blur, blur.adjoint, x, others[name]))
-            for name, blur in blurs.items()
-        }
-
-    for name, (y, gap) in results(blurs, x, others).items():
+    for name, (y, gap) in values_and_adjoint_errors(blurs, x, rng).items():
         expected = [blurred(image, kernel, name[0], center) for image in x]
         np.testing.assert_allclose(y, expected, atol=2e-5, err_msg=str(name))
         assert gap < 1e-6, name
@@ -75,9 +64,8 @@ def test_equals_the_definition_and_the_adjoint_is_exact(case, rng):
 
 @pytest.mark.parametrize("center", [None, (0, 4)])
 def test_large_images_go_by_bands_that_no_one_sees(center, rng, monkeypatch):
-    monkeypatch.setattr(blur, "_BAND", 16)
-    monkeypatch.setattr(blur, "_BAND_PIXELS", 1)
-    monkeypatch.setattr(blur, "_LONG_BAND", 2)
+    for name, value in {"_HEIGHT": 16, "_PIXELS": 1, "_OVERLAPS": 2}.items():
+        monkeypatch.setattr(bands, name, value)
     shape = (101, 14)
     x = rng.normal(size=(2, *shape)).astype(np.float32)
     kernel = rng.normal(size=(6, 5)).astype(np.float32)
@@ -85,22 +73,7 @@ def test_large_images_go_by_bands_that_no_one_sees(center, rng, monkeypatch):
         boundary: Blur(kernel, shape, boundary, center=center, method="fft")
         for boundary in BOUNDARIES
     }
-    others = {
-        boundary: rng.normal(size=(2, *banded.output_shape)).astype(np.float32)
-        for boundary, banded in blurs.items()
-    }
-
-    @jax.jit
-    def results(blurs, x, others):
-        return {
-            boundary: (
-                banded(x),
-                adjoint_error(banded, banded.adjoint, x, others[boundary]),
-            )
-            for boundary, banded in blurs.items()
-        }
-
-    for boundary, (y, gap) in results(blurs, x, others).items():
+    for boundary, (y, gap) in values_and_adjoint_errors(blurs, x, rng).items():
         assert len(blurs[boundary]._ends) > 4, boundary
         expected = [blurred(image, kernel, boundary, center) for image in x]
         np.testing.assert_allclose(y, expected, atol=2e-5, err_msg=boundary)
@@ -110,7 +83,7 @@ def test_large_images_go_by_bands_that_no_one_sees(center, rng, monkeypatch):
 def test_the_rows_of_bands():
     shapes = [(1024, 1024), (1999, 1200), (4096, 4096), (1500, 100_000)]
     for (num_rows, width), window in itertools.product(shapes, (2, 9, 32)):
-        ends = blur.bands((num_rows, width), window)
+        ends = bands.bands((num_rows, width), window)
         heights = np.diff(ends)
         assert ends[0] == 0 and ends[-1] == num_rows, ends
         assert min(heights) >= window - 1, ends
@@ -118,7 +91,7 @@ def test_the_rows_of_bands():
         assert frames[0] != frames[1], ends
         assert sum(frames) < 1.2 * num_rows, ends
     for small in ((512, 512), (1023, 1023), (10_000, 64)):
-        assert blur.bands(small, 9) == ()
+        assert bands.bands(small, 9) == ()
 
 
 @pytest.mark.parametrize("method", SLOWLY_DIRECT)

@@ -9,6 +9,7 @@ import pytest
 
 from jdeconv.ops import adjoint_error
 from jdeconv.restore import Blur, Subsampled, VaryingBlur, psf, richardson_lucy
+from tests.restore.operators import values_and_adjoint_errors
 
 BOUNDARIES = ("circular", "zero", "reflect", "edge", "valid")
 # Image, grid, PSF, centre, nodes: odd and even sizes, one to three axes.
@@ -73,19 +74,7 @@ def test_equals_the_definition_and_the_adjoint_is_exact(case, rng):
         boundary: VaryingBlur(psfs, shape, boundary, nodes=nodes, center=center)
         for boundary in BOUNDARIES
     }
-    others = {
-        name: rng.normal(size=(2, *blur.output_shape)).astype(np.float32)
-        for name, blur in blurs.items()
-    }
-
-    @jax.jit
-    def results(blurs, x, others):
-        return {
-            name: (blur(x), adjoint_error(blur, blur.adjoint, x, others[name]))
-            for name, blur in blurs.items()
-        }
-
-    for name, (y, gap) in results(blurs, x, others).items():
+    for name, (y, gap) in values_and_adjoint_errors(blurs, x, rng).items():
         expected = varying(x[1].astype(float), psfs, name, center, nodes)
         np.testing.assert_allclose(y[1], expected, atol=2e-5, err_msg=name)
         assert gap < 1e-6, name

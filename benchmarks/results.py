@@ -2,13 +2,14 @@
 
     python -m benchmarks.results collect tutorial_mnist runs/tutorial_mnist-0 ...
     python -m benchmarks.results collect fsrcnn_t91:3 runs/fsrcnn_t91_3-0
+    python -m benchmarks.results add tutorial_mnist runs/tutorial_mnist-1 ...
     python -m benchmarks.results publish tutorial_mnist runs/tutorial_mnist-0
     python -m benchmarks.results table
 
 `collect` writes configs/results/NAME.json from finished runs of configs/NAME.py, one
-per seed, or NAME_ARGUMENT.json if the config was given an argument; `publish` the
-weights of one of them, for `models.load`; `table` the table of all records into the
-README, and the model cards of what is published.
+per seed, or NAME_ARGUMENT.json if the config was given an argument; `add` puts runs of
+further seeds into it; `publish` the weights of one of them, for `models.load`; `table`
+the table of all records into the README, and the model cards of what is published.
 """
 
 import argparse
@@ -191,6 +192,50 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
     }
 
 
+def extended(old: dict, new: dict) -> dict:
+    """A record with the seeds of another one of the same config.
+
+    Raises:
+      ValueError: seeds that are there already, metrics that the new ones lack, or runs
+        that differ in more: in steps, in the versions of packages, or in a field of the
+        config that both know of.
+    """
+    known = set(flatten(old["config"])) & set(flatten(new["config"]))
+    for field in sorted(known):
+        a, b = flatten(old["config"])[field], flatten(new["config"])[field]
+        if a != b:
+            raise ValueError(f"config.{field}: {b!r} now, and {a!r} in the record")
+    for field in ("steps", "versions"):
+        if old[field] != new[field]:
+            raise ValueError(
+                f"{field}: {new[field]} now, and {old[field]} in the record"
+            )
+    twice = set(old["curve"]) & set(new["curve"])
+    if twice:
+        raise ValueError(f"seeds {', '.join(sorted(twice))}: in the record already")
+    missing = sorted(set(old["metrics"]) - set(new["metrics"]))
+    if missing:
+        raise ValueError(f"no {', '.join(missing)} of the new runs: evaluate them")
+    counts = len(old["curve"]), len(new["curve"])
+    metrics = {}
+    for name, there in old["metrics"].items():
+        more = new["metrics"][name]
+        seeds = there["seeds"] | more["seeds"]
+        metrics[name] = {
+            "mean": statistics.mean(seeds.values()),
+            "sem": statistics.fmean((there["sem"], more["sem"]), counts),
+            "std_over_seeds": statistics.stdev(seeds.values()),
+            "seeds": seeds,
+        }
+    commits = dict.fromkeys([*old["commit"].split(", "), *new["commit"].split(", ")])
+    return old | {
+        "metrics": metrics,
+        "curve": old["curve"] | new["curve"],
+        "wall_time_s": old["wall_time_s"] + new["wall_time_s"],
+        "commit": ", ".join(commits),
+    }
+
+
 def stem(name: str, argument: str = "") -> str:
     """What a config's record and weights are called.
 
@@ -296,18 +341,21 @@ def main():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    collect = verbs.add_parser("collect", help="write configs/results/NAME.json")
-    collect.add_argument("name", help="of the config, NAME or NAME:ARGUMENT")
-    collect.add_argument("workdirs", nargs="+", type=pathlib.Path)
+    for verb, what in (("collect", "write"), ("add", "put further seeds into")):
+        runs = verbs.add_parser(verb, help=f"{what} configs/results/NAME.json")
+        runs.add_argument("name", help="of the config, NAME or NAME:ARGUMENT")
+        runs.add_argument("workdirs", nargs="+", type=pathlib.Path)
     weights = verbs.add_parser("publish", help="write jdeconv/models/weights/NAME.npz")
     weights.add_argument("name", help="of the record")
     weights.add_argument("workdir", type=pathlib.Path)
     verbs.add_parser("table", help="write the table into the README, and the cards")
     arguments = parser.parse_args()
-    if arguments.verb == "collect":
+    if arguments.verb in ("collect", "add"):
         name, _, argument = arguments.name.partition(":")
         content = record(name, arguments.workdirs, argument)
         path = RESULTS / f"{stem(name, argument)}.json"
+        if arguments.verb == "add":
+            content = extended(json.loads(path.read_text()), content)
         path.write_text(json.dumps(content, indent=1) + "\n")
         print(path)
     if arguments.verb == "publish":

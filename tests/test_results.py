@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 from benchmarks import results
@@ -80,3 +81,34 @@ def test_record_does_not_say_where_a_machine_keeps_its_folders(tmp_path):
     assert record["config"]["data"]["source"] == "folder:data/dsb2018"
     assert record["metrics"]["loss"]["mean"] == 0.5
     assert str(tmp_path) not in json.dumps(record)
+
+
+def test_further_seeds_are_put_into_a_record():
+    old = json.loads((results.RESULTS / "mnist_cnn.json").read_text())
+    taken = set(old["metrics"]["accuracy"]["seeds"])
+    text = json.dumps(old)
+    new = json.loads(text)
+    new["commit"] = "another"
+    new["config"]["added_since"] = 1
+    for values in new["metrics"].values():
+        values["seeds"] = {"70": 1.0, "80": 4.0}
+    new["curve"] = {"70": [], "80": []}
+    both = results.extended(old, new)
+    accuracy = both["metrics"]["accuracy"]
+    seeds = [*old["metrics"]["accuracy"]["seeds"].values(), 1.0, 4.0]
+    assert set(accuracy["seeds"]) == taken | {"70", "80"} == set(both["curve"])
+    assert accuracy["mean"] == pytest.approx(np.mean(seeds))
+    assert accuracy["std_over_seeds"] == pytest.approx(np.std(seeds, ddof=1))
+    assert both["commit"] == f"{old['commit']}, another"
+    assert len(both["wall_time_s"]) == 2 * len(old["wall_time_s"])
+    assert json.dumps(old) == text
+    with pytest.raises(ValueError, match="in the record already"):
+        results.extended(old, old)
+    for change, message in (
+        ({"steps": 1}, "steps: 1 now"),
+        ({"versions": {}}, "versions: {} now"),
+        ({"config": {"batch_size": 7}}, "config.batch_size: 7 now, and 32"),
+        ({"metrics": {"loss": new["metrics"]["loss"]}}, "no accuracy of the new runs"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            results.extended(old, new | change)

@@ -1,17 +1,31 @@
 """Large images on a CPU: blurred band by band, so that transforms stay in the cache."""
 
+from typing import NamedTuple
+
+import jax
 import numpy as np
 
 from jdeconv.ops import fourier
 
-_HEIGHT = 256  # rows of a band, at least
-_PIXELS = 2**18  # of a band, at least; below it one transform is as fast
-_OVERLAPS = 8  # a band is at least so many times as high as its overlap
-_FEWEST, _MOST = 4, 16
+_MOST = 16
 _UNEVEN = (1.08, 1.3)  # how many times as long every second transform is
 
 
-def bands(shape: tuple[int, ...], window: int) -> tuple[int, ...]:
+class _Limits(NamedTuple):
+    """When cutting pays: below, one transform is as fast."""
+
+    fewest: int  # bands
+    height: int  # rows of a band, at least
+    pixels: int  # of a band, at least
+    overlaps: int  # a band is at least so many times as high as its overlap
+
+
+_ALWAYS = _Limits(fewest=4, height=256, pixels=2**18, overlaps=8)
+# With zeros beyond the frame, where transforms in loops have a single thread.
+_ZEROS = _Limits(fewest=2, height=192, pixels=2**16, overlaps=4)
+
+
+def bands(shape: tuple[int, ...], window: int, boundary: str) -> tuple[int, ...]:
     """The rows between which an image is transformed in parts.
 
     Bands are independent programs, so that several cores are used where XLA gives one
@@ -21,15 +35,27 @@ def bands(shape: tuple[int, ...], window: int) -> tuple[int, ...]:
     Args:
       shape: of the blurred image, rows and columns.
       window: height of the PSF; bands see window - 1 rows more than they give.
+      boundary: of the blur.
 
     Returns:
       Where bands start and the last one ends, an even number of bands; () for images
       that are too small.
     """
+    ends = _cut(shape, window - 1, _ALWAYS)
+    if not ends and boundary == "zero" and jax.__version_info__ < (0, 11):
+        ends = _cut(shape, window - 1, _ZEROS)
+    return ends
+
+
+def _cut(shape: tuple[int, ...], overlap: int, limits: _Limits) -> tuple[int, ...]:
     num_rows, width = shape
-    overlap = window - 1
-    least = max(_HEIGHT, _PIXELS // width, _OVERLAPS * overlap, num_rows // _MOST)
-    if num_rows < _FEWEST * least:
+    least = max(
+        limits.height,
+        limits.pixels // width,
+        limits.overlaps * overlap,
+        num_rows // _MOST,
+    )
+    if num_rows < limits.fewest * least:
         return ()
     fast = [fourier.fast_size(least + overlap)]
     while fast[-1] < 2 * least + overlap:
@@ -42,7 +68,7 @@ def bands(shape: tuple[int, ...], window: int) -> tuple[int, ...]:
                 continue
             pair = [short - overlap, long - overlap]
             heights = pair * -(-num_rows // sum(pair))
-            if len(heights) >= _FEWEST:
+            if len(heights) >= limits.fewest:
                 found.append((sum(heights) + len(heights) * overlap, heights))
     if not found:
         return ()

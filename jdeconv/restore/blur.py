@@ -149,7 +149,7 @@ class Blur:
         self.center, self.method = center, method
         self._ends: tuple[int, ...] = ()  # of bands, where there are any
         if method == "fft" and psf.ndim == 2 and jax.default_backend() == "cpu":
-            self._ends = bands(self.output_shape, psf.shape[0])
+            self._ends = bands(self.output_shape, psf.shape[0], boundary)
         self._otfs: Any = {}  # by the frame; in direct sums there are none
         if method == "fft":
             last = tuple(k - 1 for k in psf.shape)

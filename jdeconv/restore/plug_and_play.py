@@ -31,8 +31,8 @@ from jdeconv.restore.problem import (
 
 START = 0.6  # std of the first denoising, in standard deviations of the image
 _LEAST_NOISE = 1e-3  # of the brightest pixel, where less is found or said
-_BLUR_PENALTY = 0.2  # of the blurred scene as a variable of its own, in curvatures
-_INNER_STEPS = 3  # of the data step, where what lies beyond the frame is unknown
+_BLUR_PENALTY = 0.05  # of the blurred scene as a variable of its own, in curvatures
+_INNER_STEPS = 8  # of the data step, where what lies beyond the frame is unknown
 _RELAXATION = 1.8
 _LEAST_COUNT = 0.05  # of the brightness: pixels are trusted as if no dimmer
 
@@ -188,8 +188,8 @@ def _solve(
         misfit = on.crop(trust * (blurred[-1] - on.data) ** 2 / 2)
         return (u, u_dual, z, blurred[-1]), jnp.mean(misfit, axes)
 
-    start = on.place(image, "edge")
+    start, u = on.begin()
     seen = on.blurred(fourier.transform(start, on.shape))
-    state = (start, jnp.zeros_like(start), start, seen)
+    state = (u, jnp.zeros_like(u), start, seen)
     (_, _, z, _), history = lax.scan(denoise, state, levels)
     return Solution(on.crop(z), jnp.asarray(num_iters), history)

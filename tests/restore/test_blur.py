@@ -64,8 +64,8 @@ def test_equals_the_definition_and_the_adjoint_is_exact(case, rng):
 
 @pytest.mark.parametrize("center", [None, (0, 4)])
 def test_large_images_go_by_bands_that_no_one_sees(center, rng, monkeypatch):
-    for name, value in {"_HEIGHT": 16, "_PIXELS": 1, "_OVERLAPS": 2}.items():
-        monkeypatch.setattr(bands, name, value)
+    limits = bands._ALWAYS._replace(height=16, pixels=1, overlaps=2)
+    monkeypatch.setattr(bands, "_ALWAYS", limits)
     shape = (101, 14)
     x = rng.normal(size=(2, *shape)).astype(np.float32)
     kernel = rng.normal(size=(6, 5)).astype(np.float32)
@@ -83,7 +83,7 @@ def test_large_images_go_by_bands_that_no_one_sees(center, rng, monkeypatch):
 def test_the_rows_of_bands():
     shapes = [(1024, 1024), (1999, 1200), (4096, 4096), (1500, 100_000)]
     for (num_rows, width), window in itertools.product(shapes, (2, 9, 32)):
-        ends = bands.bands((num_rows, width), window)
+        ends = bands.bands((num_rows, width), window, "valid")
         heights = np.diff(ends)
         assert ends[0] == 0 and ends[-1] == num_rows, ends
         assert min(heights) >= window - 1, ends
@@ -91,7 +91,25 @@ def test_the_rows_of_bands():
         assert frames[0] != frames[1], ends
         assert sum(frames) < 1.2 * num_rows, ends
     for small in ((512, 512), (1023, 1023), (10_000, 64)):
-        assert bands.bands(small, 9) == ()
+        assert bands.bands(small, 9, "valid") == ()
+
+
+@pytest.mark.skipif(jax.__version_info__ >= (0, 11), reason="of older jax")
+def test_images_with_zeros_beyond_go_by_two_bands(rng):
+    for shape, window in itertools.product([(384, 384), (512, 700)], (9, 25)):
+        ends = bands.bands(shape, window, "zero")
+        low, high = (fourier.fast_size(int(n) + window - 1) for n in np.diff(ends))
+        assert low < high and ends[-1] == shape[0], ends
+    assert bands.bands((256, 256), 9, "zero") == ()
+    x, y = rng.random((2, 384, 384)).astype(np.float32)
+    kernel = rng.random((9, 9)).astype(np.float32)
+    cut = Blur(kernel, x.shape, "zero")
+    assert len(cut._ends) == 3
+    whole = Blur(kernel, (392, 392), "valid")  # of an image with zeros around
+    assert not whole._ends
+    np.testing.assert_allclose(cut(x), whole(np.pad(x, 4)), atol=1e-4)
+    expected = whole.adjoint(y)[4:-4, 4:-4]
+    np.testing.assert_allclose(cut.adjoint(y), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", SLOWLY_DIRECT)

@@ -1,5 +1,7 @@
 """Plug-and-play and its denoisers."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,6 +111,30 @@ def test_beats_wiener_and_total_variation(photograph):
         )
     ]
     assert found == sorted(found)
+
+
+@pytest.mark.slow
+def test_border_under_a_wide_psf_is_as_good_as_solved_to_the_end(monkeypatch):
+    data = pytest.importorskip("skimage.data", reason="the photograph is its")
+    scene = jnp.asarray(data.camera()[100:220, 180:300], jnp.float32) / 255
+    kernel = psf.motion(22.0, 20.0)
+    blur = Blur(kernel, scene.shape, "valid")
+    y = blur(scene)
+    y = y + 0.005 * jax.random.normal(jax.random.key(1), y.shape)
+    truth = blur.crop(scene)
+
+    def border(steps=None):
+        module = sys.modules[plug_and_play.__module__]
+        if steps:
+            monkeypatch.setattr(module, "_INNER_STEPS", steps)
+        module._solve.clear_cache()
+        error = (plug_and_play(y, kernel, noise_std=0.005).image - truth) ** 2
+        rim = jnp.ones_like(truth).at[12:-12, 12:-12].set(0)
+        return float(-10 * jnp.log10(jnp.sum(rim * error) / jnp.sum(rim)))
+
+    ours, solved = border(), border(60)
+    sys.modules[plug_and_play.__module__]._solve.clear_cache()
+    assert ours > solved - 0.5
 
 
 def test_any_denoiser_will_do(photograph):

@@ -188,7 +188,7 @@ def _solve(
         misfit = on.crop(trust * (blurred[-1] - on.data) ** 2 / 2)
         return (u, u_dual, z, blurred[-1]), jnp.mean(misfit, axes)
 
-    start, u = on.begin()
+    start, u = on.begin()  # u is noisy, and `seen`, which says whom to trust, is not
     seen = on.blurred(fourier.transform(start, on.shape))
     state = (u, jnp.zeros_like(u), start, seen)
     (_, _, z, _), history = lax.scan(denoise, state, levels)

@@ -18,17 +18,21 @@ larger. See Winograd, "Arithmetic complexity of computations" (1980), and Lavin 
 Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016), F(2, 3), whose
 tiles these are.
 
-The matrices are two to eight times as large as the image. They are made for a few
-images at a time, so that they stay in cache (see `matmul`).
+A loop takes one m after the other and adds it where it belongs, so that a single one is
+in memory, and the program is short: written out, it takes XLA many times as long to
+compile. A few images are done at a time, so that all of it stays in cache (see
+`matmul`).
 """
 
 import functools
 import itertools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
@@ -37,15 +41,15 @@ from jdeconv.ops.lowering.problem import Problem
 
 
 class _Tile(NamedTuple):
-    """m outputs of r taps by rows of coefficients: y = out ((taps g) * (data d))."""
+    """Two outputs of r taps by rows of coefficients: y = out ((taps g) * (data d))."""
 
-    data: tuple[tuple[int, ...], ...]  # [products, m + r - 1]
+    data: tuple[tuple[int, ...], ...]  # [products, 1 + r]
     taps: tuple[tuple[float, ...], ...]  # [products, r]
-    out: tuple[tuple[int, ...], ...]  # [m, products]
+    out: tuple[tuple[int, ...], ...]  # [2, products]
 
 
 _TILES = {
-    1: _Tile(data=((1,),), taps=((1,),), out=((1,),)),
+    1: _Tile(data=((1, 0), (0, 1)), taps=((1,), (1,)), out=((1, 0), (0, 1))),
     2: _Tile(
         data=((1, -1, 0), (0, 1, 0), (0, -1, 1)),
         taps=((1, 0), (1, 1), (0, 1)),
@@ -58,8 +62,6 @@ _TILES = {
     ),
 }
 _CHUNK_BYTES = 4 << 20  # of images at a time: their tiles still fit two cores' cache
-
-_Grid = dict[tuple[int, ...], Array]
 
 
 def lower(
@@ -119,7 +121,7 @@ def _convolve(
     wide = jnp.promote_types(dtype, jnp.float32)
     x, kernel = x.astype(wide), kernel.astype(wide)
     parts = zip(jnp.split(x, groups, -1), jnp.split(kernel, groups, -1))
-    y = [_by_windows(image, taps, precision) for image, taps in parts]
+    y = [_one_group(image, taps, precision) for image, taps in parts]
     return (jnp.concatenate(y, -1) if groups > 1 else y[0]).astype(dtype)
 
 
@@ -134,72 +136,156 @@ def windows(taps: int) -> tuple[int, ...]:
         return (3,) * (threes - 1) + (2, 2)
     return (3,) * threes + ((rest,) if rest else ())
 
-
 def products(asked: Problem) -> int:
-    """Matrix products that are written out, for one group."""
-    per_axis = [[n + (n > 1) for n in windows(blocks)] for blocks in asked.blocks]
-    return math.prod(map(sum, per_axis))
+    """Matrix products, each over a part of the image, for one group."""
+    return math.prod(sum(n + 1 for n in windows(b)) for b in asked.blocks)
 
 
-def _by_windows(x: Array, kernel: Array, precision) -> Array:
-    """The sum over windows of at most three taps on each axis."""
-    num_axes = x.ndim - 2
-    taps = kernel.shape[:num_axes]
-    out = [n - t + 1 for n, t in zip(x.shape[1:-1], taps)]
-    cuts = []
-    for t in taps:
-        sizes = windows(t)
-        cuts.append(list(zip(itertools.accumulate((0, *sizes[:-1])), sizes)))
-    terms = []
-    for cut in itertools.product(*cuts):
-        image = x[
-            (slice(None), *(slice(s, s + o + r - 1) for (s, r), o in zip(cut, out)))
-        ]
-        terms.append(
-            _by_tiles(image, kernel[tuple(slice(s, s + r) for s, r in cut)], precision)
+class _Product(NamedTuple):
+    """One m of an axis: of which data and taps, and its part in the two outputs."""
+
+    data: tuple[tuple[int, float], ...]  # two places, and the factors of what is there
+    taps: tuple[float, ...]  # factors
+    out: tuple[float, ...]  # factors
+
+
+def _products(taps: int) -> list[_Product]:
+    """Of all the windows that the taps of an axis are cut into."""
+    found = []
+    start = 0
+    for size in windows(taps):
+        tile = _TILES[size]
+        rest = taps - start - size
+        for row, factors, *out in zip(tile.data, tile.taps, *tile.out, strict=True):
+            data = [(start + i, float(f)) for i, f in enumerate(row) if f]
+            if len(data) == 1:
+                data = [(place, factor / 2) for place, factor in data * 2]
+            factors = (0.0,) * start + factors + (0.0,) * rest
+            found.append(_Product(tuple(data), factors, tuple(out)))
+        start += size
+    return found
+
+
+class _Steps(NamedTuple):
+    """All products over all axes, by the two data or outputs of each: 2**axes corners.
+
+    A place on an axis of the image is an entry of its even or odd plane.
+    """
+
+    matrix: Array  # [products, in, out]
+    plane: Array  # [products, corners, axes]
+    start: Array  # [products, corners, axes]
+    data: Array  # [products, corners]
+    out: Array  # [products, corners]
+
+
+def _steps(kernel: Array, num_axes: int) -> _Steps:
+    window = kernel.shape[:num_axes]
+    per_product = list(itertools.product(*map(_products, window)))
+    corners = list(itertools.product(range(2), repeat=num_axes))
+
+    def table(entry: Callable[[_Product, int], float | int]) -> np.ndarray:
+        return np.array(
+            [
+                [[entry(*pair) for pair in zip(axes, corner)] for corner in corners]
+                for axes in per_product
+            ]
         )
-    return functools.reduce(lax.add, terms)
+
+    places = table(lambda product, i: product.data[i][0])
+    data = table(lambda product, i: product.data[i][1]).prod(-1)
+    out = table(lambda product, i: product.out[i]).prod(-1)
+    taps = [functools.reduce(np.kron, [p.taps for p in axes]) for axes in per_product]
+    matrix = lax.dot(
+        jnp.asarray(taps, kernel.dtype),
+        kernel.reshape(math.prod(window), -1),
+        precision=lax.Precision.HIGHEST,
+    )
+    return _Steps(
+        matrix.reshape(-1, *kernel.shape[num_axes:]),
+        jnp.asarray(places % 2, jnp.int32),
+        jnp.asarray(places // 2, jnp.int32),
+        jnp.asarray(data, kernel.dtype),
+        jnp.asarray(out, kernel.dtype),
+    )
 
 
-def _by_tiles(x: Array, kernel: Array, precision) -> Array:
+def _one_group(x: Array, kernel: Array, precision) -> Array:
+    """One product after the other, each added to the outputs that it is part of."""
     num_axes = x.ndim - 2
     window = kernel.shape[:num_axes]
-    forms = [_TILES[r] for r in window]
-    sizes = [len(form.out) for form in forms]  # of a tile's outputs
-    out = [n - r + 1 for n, r in zip(x.shape[1:-1], window)]
-    counts = [-(-o // m) for o, m in zip(out, sizes)]
-    fill = [(0, c * m - o, 0) for c, m, o in zip(counts, sizes, out)]
+    out = [n - t + 1 for n, t in zip(x.shape[1:-1], window)]
+    counts = [-(-o // 2) for o in out]  # of tiles
+    halves = [c + t // 2 for c, t in zip(counts, window)]  # of the image, filled up
+    fill = [(0, 2 * h - n, 0) for h, n in zip(halves, x.shape[1:-1])]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *fill, (0, 0, 0)])
-    # Before the loop: it is the same for all images.
-    taps = {i: kernel[i] for i in itertools.product(*map(range, window))}
-    matrices = list(_transform([form.taps for form in forms], taps).values())
 
-    def part(x: Array, matrices: list[Array]) -> Array:
-        batch, channels = x.shape[0], x.shape[-1]
-        entries = {}
-        for i in itertools.product(*(range(m + r - 1) for m, r in zip(sizes, window))):
-            ends = [f + (c - 1) * m + 1 for f, c, m in zip(i, counts, sizes)]
-            entries[i] = lax.slice(
-                x, (0, *i, 0), (batch, *ends, channels), (1, *sizes, 1)
-            )
-        data = _transform([form.data for form in forms], entries)
-        products = {}
-        for (i, tile), matrix in zip(data.items(), matrices, strict=True):
-            product = lax.dot(tile.reshape(-1, channels), matrix, precision=precision)
-            products[i] = product.reshape(batch, *counts, -1)
-        return _weave(_transform([form.out for form in forms], products), sizes)
+    def part(x: Array, steps: _Steps) -> Array:
+        planes = _planes(x)
+        tiles = (x.shape[0], *counts)
+        zero = jnp.zeros((), jnp.int32)
 
+        def add(outputs: tuple[Array, ...], step: _Steps):
+            terms = [
+                factor
+                * lax.dynamic_slice(
+                    planes,
+                    (*plane, zero, *start, zero),
+                    (*(1,) * num_axes, *tiles, x.shape[-1]),
+                    allow_negative_indices=False,
+                )
+                for plane, start, factor in zip(step.plane, step.start, step.data)
+            ]
+            data = functools.reduce(lax.add, terms).reshape(-1, x.shape[-1])
+            # The product stands alone: fused with its neighbours it would be computed
+            # by a plain loop.
+            data = lax.optimization_barrier(data)
+            product = lax.dot(data, step.matrix, precision=precision)
+            product = lax.optimization_barrier(product)
+            # One array per output: jax 0.10 gets the sum over them wrong that they
+            # would be in the transpose as a single array.
+            return tuple(o + f * product for o, f in zip(outputs, step.out)), None
+
+        zeros = jnp.zeros((math.prod(tiles), kernel.shape[-1]), x.dtype)
+        # Data are made again where they are needed twice; kept, those of all products
+        # would be in memory at once.
+        outputs, _ = lax.scan(
+            jax.checkpoint(add, prevent_cse=False), (zeros,) * 2**num_axes, steps
+        )
+        return _woven(jnp.stack(outputs), tiles)
+
+    y = _by_chunks(part, x, _steps(kernel, num_axes))
+    return lax.slice(y, (0,) * y.ndim, (y.shape[0], *out, y.shape[-1]))
+
+
+def _planes(x: Array) -> Array:
+    """The even and the odd entries of each axis apart: `[*(2,), batch, *halves, in]`."""
+    num_axes = x.ndim - 2
+    split = [size for n in x.shape[1:-1] for size in (n // 2, 2)]
+    x = x.reshape(x.shape[0], *split, x.shape[-1])
+    parities = range(2, 2 * num_axes + 1, 2)
+    halves = range(1, 2 * num_axes + 1, 2)
+    return x.transpose(*parities, 0, *halves, 2 * num_axes + 1)
+
+
+def _woven(outputs: Array, tiles: tuple[int, ...]) -> Array:
+    """The first and second outputs of each axis in turn, to the whole image."""
+    batch, *counts = tiles
+    num_axes = len(counts)
+    y = outputs.reshape(*(2,) * num_axes, *tiles, -1)
+    pairs = [axis for i in range(num_axes) for axis in (num_axes + 1 + i, i)]
+    y = y.transpose(num_axes, *pairs, 2 * num_axes + 1)
+    return y.reshape(batch, *(2 * count for count in counts), -1)
+
+
+def _by_chunks(part: Callable[[Array, _Steps], Array], x: Array, steps) -> Array:
+    """`part` of as many images at a time as fit the cache."""
     chunks = _chunks(x)
     if chunks == 1:
-        y = part(x, matrices)
-    else:
-        stacked = x.reshape(chunks, -1, *x.shape[1:])
-        # Tiles are made again where they are needed twice; kept, they would all be in
-        # memory at once.
-        again = jax.checkpoint(part, prevent_cse=False)
-        _, y = lax.scan(lambda _, x: (None, again(x, matrices)), None, stacked)
-        y = y.reshape(-1, *y.shape[2:])
-    return lax.slice(y, (0,) * y.ndim, (y.shape[0], *out, y.shape[-1]))
+        return part(x, steps)
+    stacked = x.reshape(chunks, -1, *x.shape[1:])
+    _, y = lax.scan(lambda _, x: (None, part(x, steps)), None, stacked)
+    return y.reshape(-1, *y.shape[2:])
 
 
 def _chunks(x: Array) -> int:
@@ -208,51 +294,3 @@ def _chunks(x: Array) -> int:
     least = -(-math.prod(x.shape) * x.dtype.itemsize // _CHUNK_BYTES)
     divisors = (n for n in range(max(least, 1), batch) if batch % n == 0)
     return next(divisors, max(batch, 1)) if least > 1 else 1
-
-
-def _transform(matrices, grid: _Grid) -> _Grid:
-    """The matrix of each axis times the arrays along that axis of the grid."""
-    for axis, rows in enumerate(matrices):
-        lines: dict[tuple[int, ...], list[Array]] = {}
-        for index, entry in sorted(grid.items(), key=lambda item: item[0]):
-            lines.setdefault((*index[:axis], *index[axis + 1 :]), []).append(entry)
-        grid = {
-            (*rest[:axis], i, *rest[axis:]): _combine(row, line)
-            for rest, line in lines.items()
-            for i, row in enumerate(rows)
-        }
-    return dict(sorted(grid.items(), key=lambda item: item[0]))
-
-
-def _combine(row: tuple[float, ...], line: list[Array]) -> Array:
-    """Sum of the entries times their coefficients."""
-    total = None
-    for factor, entry in zip(row, line, strict=True):
-        if factor == 0:
-            continue
-        term = entry if abs(factor) == 1 else entry * abs(factor)
-        if total is None:
-            total = term if factor > 0 else -term
-        else:
-            total = total + term if factor > 0 else total - term
-    assert total is not None
-    return total
-
-
-def _weave(grid: _Grid, sizes: list[int]) -> Array:
-    """Arrays `[batch, *counts, out]`, one per place in a tile, to the whole image."""
-
-    def along(index: tuple[int, ...]) -> Array:
-        axis = len(index)
-        if axis == len(sizes):
-            return grid[index]
-        parts = [along((*index, i)) for i in range(sizes[axis])]
-        if len(parts) == 1:
-            return parts[0]
-        woven = jnp.stack(parts, 2 + axis)
-        shape = woven.shape
-        return woven.reshape(
-            *shape[: 1 + axis], shape[1 + axis] * shape[2 + axis], *shape[3 + axis :]
-        )
-
-    return along(())

@@ -76,7 +76,6 @@ _THIN = 4  # channels of an image whose windows are no larger than a wide image
 _CACHED = 25.0
 _FRESH = 3.7  # memory that the allocator returns to the system after each run
 _KEPT = 32 << 20  # bytes: blocks up to this size it keeps (glibc)
-_CHUNK_BYTES = 4 << 20  # of an image: its tiles still fit the cache
 _MOST_PIECES = 64  # each is an operation to compile
 
 
@@ -124,10 +123,6 @@ def on_cpu(p: Problem) -> Forms:
         wide = min(p.group_in, p.group_out) >= 16
         if not strided and wide and _has_short_windows(p):
             gradient = {"winograd": 0.0}
-            if jax.__version_info__ < (0, 11):
-                # Not the gradient to the image as well: their tiles would be in memory
-                # together.
-                value = gradient
     return Forms(*(min(c, key=c.__getitem__) for c in (value, image, gradient)))
 
 
@@ -158,13 +153,8 @@ def _plain_on_cpu(p: Problem) -> Forms:
 
 
 def _has_short_windows(p: Problem) -> bool:
-    """Whether `winograd` saves half the products and its tiles fit the cache."""
-    image = max(p.x_bytes, p.y_bytes) // max(p.batch, 1)
-    return (
-        min(p.blocks) >= 3
-        and winograd.products(p) <= _MOST_PIECES
-        and image <= _CHUNK_BYTES
-    )
+    """Whether `winograd` saves about half the products, and was measured."""
+    return min(p.blocks) >= 3 and p.pieces <= _MOST_PIECES
 
 
 def _has_wide_blocks(p: Problem) -> bool:
@@ -175,19 +165,16 @@ def _has_wide_blocks(p: Problem) -> bool:
 
 
 def _short_on_cpu(p: Problem, thin: int, wide: int) -> Forms:
-    """Stride 1 over two axes: fewer products where channels are wide enough to pay.
-
-    More than three taps are sums of windows, whose tiles are in memory all at once.
-    """
-    size, short = p.x_bytes + p.y_bytes, p.taps <= 9
+    """Stride 1 over two axes: fewer products where channels are wide enough to pay."""
     if jax.__version_info__ < (0, 11):
-        images = thin >= 32 and (short or size <= _SMALL)
-        gradient = True
+        images = thin >= 64
+        gradient = thin >= 16 and thin * wide >= (512 if p.taps <= 9 else 1024)
     else:
         # The library's own convolutions have become twice as fast.
-        images = thin >= 64 and short and size <= _SMALL
-        gradient = p.taps <= 16
-    gradient &= thin >= 16 and thin * wide >= 512
+        images = thin >= 128
+        gradient = thin >= 64
+    # An even window saves less.
+    images &= winograd.products(p) < 0.55 * 2 ** len(p.axes) * p.taps
     image = "winograd" if images else REFERENCE
     return Forms(image, image, "winograd" if gradient else REFERENCE)
 

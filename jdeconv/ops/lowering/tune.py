@@ -53,7 +53,7 @@ def applicable(p: Problem) -> list[str]:
         names += ["sums", "spread"]
     if len(p.axes) > 2:
         names.append("planes")
-    if p.groups * winograd.products(p) <= 128:
+    if p.groups <= 8 and max(p.blocks) > 1:
         names.append("winograd")
     if merged.count(p) > 1:
         names.append(MERGED)

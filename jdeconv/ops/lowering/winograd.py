@@ -136,6 +136,7 @@ def windows(taps: int) -> tuple[int, ...]:
         return (3,) * (threes - 1) + (2, 2)
     return (3,) * threes + ((rest,) if rest else ())
 
+
 def products(asked: Problem) -> int:
     """Matrix products, each over a part of the image, for one group."""
     return math.prod(sum(n + 1 for n in windows(b)) for b in asked.blocks)
@@ -244,15 +245,17 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
             product = lax.optimization_barrier(product)
             # One array per output: jax 0.10 gets the sum over them wrong that they
             # would be in the transpose as a single array.
-            return tuple(o + f * product for o, f in zip(outputs, step.out)), None
+            return outputs + jnp.stack([f * product for f in step.out]), None
 
         zeros = jnp.zeros((math.prod(tiles), kernel.shape[-1]), x.dtype)
         # Data are made again where they are needed twice; kept, those of all products
         # would be in memory at once.
         outputs, _ = lax.scan(
-            jax.checkpoint(add, prevent_cse=False), (zeros,) * 2**num_axes, steps
+            jax.checkpoint(add, prevent_cse=False),
+            jnp.stack((zeros,) * 2**num_axes),
+            steps,
         )
-        return _woven(jnp.stack(outputs), tiles)
+        return _woven(outputs, tiles)
 
     y = _by_chunks(part, x, _steps(kernel, num_axes))
     return lax.slice(y, (0,) * y.ndim, (y.shape[0], *out, y.shape[-1]))

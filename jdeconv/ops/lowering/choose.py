@@ -153,7 +153,7 @@ def _plain_on_cpu(p: Problem) -> Forms:
 
 
 def _has_short_windows(p: Problem) -> bool:
-    """Whether `winograd` saves about half the products, and was measured."""
+    """Whether `winograd` saves half the products, about (measured from 3 to 7 taps)."""
     return min(p.blocks) >= 3 and p.pieces <= _MOST_PIECES
 
 
@@ -173,7 +173,7 @@ def _short_on_cpu(p: Problem, thin: int, wide: int) -> Forms:
         # The library's own convolutions have become twice as fast.
         images = thin >= 128
         gradient = thin >= 64
-    # An even window saves less.
+    # A window of four saves less.
     images &= winograd.products(p) < 0.55 * 2 ** len(p.axes) * p.taps
     image = "winograd" if images else REFERENCE
     return Forms(image, image, "winograd" if gradient else REFERENCE)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jdeconv.ops import lowering
-from jdeconv.ops.lowering import choose, merged, tuned, winograd
+from jdeconv.ops.lowering import choose, merged, tuned
 from jdeconv.ops.lowering.choose import MERGED, REFERENCE, Forms
 from jdeconv.ops.lowering.problem import Problem
 

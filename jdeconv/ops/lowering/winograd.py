@@ -224,35 +224,21 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
     def part(x: Array, steps: _Steps) -> Array:
         planes = _planes(x)
         tiles = (x.shape[0], *counts)
-        zero = jnp.zeros((), jnp.int32)
 
-        def add(outputs: tuple[Array, ...], step: _Steps):
-            terms = [
-                factor
-                * lax.dynamic_slice(
-                    planes,
-                    (*plane, zero, *start, zero),
-                    (*(1,) * num_axes, *tiles, x.shape[-1]),
-                    allow_negative_indices=False,
-                )
-                for plane, start, factor in zip(step.plane, step.start, step.data)
-            ]
-            data = functools.reduce(lax.add, terms).reshape(-1, x.shape[-1])
+        def add(outputs: Array, step: _Steps) -> tuple[Array, None]:
             # The product stands alone: fused with its neighbours it would be computed
             # by a plain loop.
-            data = lax.optimization_barrier(data)
+            data = lax.optimization_barrier(_data(planes, step, tiles))
             product = lax.dot(data, step.matrix, precision=precision)
             product = lax.optimization_barrier(product)
-            # One array per output: jax 0.10 gets the sum over them wrong that they
-            # would be in the transpose as a single array.
+            # Not broadcast: jax 0.10 gets the sum wrong that its transpose would be.
             return outputs + jnp.stack([f * product for f in step.out]), None
 
-        zeros = jnp.zeros((math.prod(tiles), kernel.shape[-1]), x.dtype)
         # Data are made again where they are needed twice; kept, those of all products
         # would be in memory at once.
         outputs, _ = lax.scan(
             jax.checkpoint(add, prevent_cse=False),
-            jnp.stack((zeros,) * 2**num_axes),
+            jnp.zeros((2**num_axes, math.prod(tiles), kernel.shape[-1]), x.dtype),
             steps,
         )
         return _woven(outputs, tiles)
@@ -262,13 +248,26 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
 
 
 def _planes(x: Array) -> Array:
-    """The even and the odd entries of each axis apart: `[*(2,), batch, *halves, in]`."""
+    """Even and odd entries of each axis apart: `[2, .., 2, batch, *halves, in]`."""
     num_axes = x.ndim - 2
     split = [size for n in x.shape[1:-1] for size in (n // 2, 2)]
     x = x.reshape(x.shape[0], *split, x.shape[-1])
     parities = range(2, 2 * num_axes + 1, 2)
     halves = range(1, 2 * num_axes + 1, 2)
     return x.transpose(*parities, 0, *halves, 2 * num_axes + 1)
+
+
+def _data(planes: Array, step: _Steps, tiles: tuple[int, ...]) -> Array:
+    """The sum that one product takes of each tile: `[tiles, in]`."""
+    channels = planes.shape[-1]
+    size = (*(1,) * (len(tiles) - 1), *tiles, channels)
+    zero = jnp.zeros((), jnp.int32)
+    terms = []
+    for plane, start, factor in zip(step.plane, step.start, step.data):
+        where = (*plane, zero, *start, zero)
+        entry = lax.dynamic_slice(planes, where, size, allow_negative_indices=False)
+        terms.append(factor * entry)
+    return functools.reduce(lax.add, terms).reshape(-1, channels)
 
 
 def _woven(outputs: Array, tiles: tuple[int, ...]) -> Array:

@@ -315,6 +315,25 @@ def test_what_the_cost_model_takes_on_cpu(problem, computation, name):
     assert getattr(choose.forms(problem)["cpu"], computation) == name
 
 
+def test_winograd_of_a_wide_layer(rng):
+    """jax 0.10 got the kernel's gradient wrong, from some size on, while all m were
+    added to the outputs by broadcasting."""
+    image = jnp.asarray(rng.normal(size=(8, 36, 36, 32)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(5, 5, 32, 32)), jnp.float32)
+    axes = conv_axes((36, 36), (5, 5))
+
+    @jax.jit
+    def results(image, kernel):
+        found = []
+        for name in ("winograd", "lhs_dilation"):
+            x, pull_back = jax.vjp(conv_by(name, axes, 1), image, kernel)
+            found.append((x, *pull_back(x)))
+        return found
+
+    for a, b in zip(*results(image, kernel), strict=True):
+        assert relative(a, b) < 64 * EPS
+
+
 @pytest.mark.parametrize("window", [(3,), (7, 4), (3, 3, 3)])
 def test_winograd_is_one_product_in_a_loop(window):
     """Written out, 64 products of 3 x 3 x 3 took XLA 3 s to compile."""

@@ -196,9 +196,12 @@ def _steps(kernel: Array, num_axes: int) -> _Steps:
     places = table(lambda product, i: product.data[i][0])
     data = table(lambda product, i: product.data[i][1]).prod(-1)
     out = table(lambda product, i: product.out[i]).prod(-1)
-    taps = [functools.reduce(np.kron, [p.taps for p in axes]) for axes in per_product]
+    taps = [
+        functools.reduce(np.kron, [np.array(p.taps) for p in axes])
+        for axes in per_product
+    ]
     matrix = lax.dot(
-        jnp.asarray(taps, kernel.dtype),
+        jnp.asarray(np.stack(taps), kernel.dtype),
         kernel.reshape(math.prod(window), -1),
         precision=lax.Precision.HIGHEST,
     )

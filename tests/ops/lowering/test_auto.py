@@ -302,7 +302,7 @@ def test_the_choice_is_the_same_on_every_call():
         (asked(stride=1, channels=1), "kernel_gradient", "lhs_dilation"),
         (asked(stride=1, channels=1)._replace(forward=True), "conv", "matmul"),
         (asked(batch=1, window=16, stride=8, size=32), "conv_transpose", "phases"),
-        (asked(stride=1, window=3), "kernel_gradient", "winograd"),
+        (asked(stride=1, channels=64, features=64), "kernel_gradient", "winograd"),
         (asked(stride=1, window=5, size=32), "conv_transpose", "lhs_dilation"),
         (asked(stride=1, window=7, channels=128, features=128), "conv", "winograd"),
         (asked(stride=1, window=4, channels=128, features=128), "conv", "lhs_dilation"),

@@ -234,7 +234,8 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
             data = lax.optimization_barrier(_data(planes, step, tiles))
             product = lax.dot(data, step.matrix, precision=precision)
             product = lax.optimization_barrier(product)
-            # Not broadcast: jax 0.10 gets the sum wrong that its transpose would be.
+            # Not broadcast: jax 0.10 gets the sum that its transpose would be wrong,
+            # where the cotangent is a constant of the program.
             return outputs + jnp.stack([f * product for f in step.out]), None
 
         # Data are made again where they are needed twice; kept, those of all products

@@ -18,7 +18,6 @@ from jdeconv.ops.lowering import (
     matmul,
     tune,
     tuned,
-    winograd,
 )
 from jdeconv.ops.lowering.choose import STOCK, Forms
 from jdeconv.ops.lowering.problem import Problem, problem
@@ -150,27 +149,6 @@ def test_windows_beyond_the_cache_are_made_in_parts(rng):
         return x, *pull_back(jnp.cos(x))
 
     for a, b in zip(by("matmul"), by("lhs_dilation")):
-        assert relative(a, b) < 64 * EPS
-
-
-@pytest.mark.parametrize("transpose", [conv_transpose_by, conv_by])
-def test_tiles_beyond_the_cache_are_made_in_parts(transpose, rng, monkeypatch):
-    monkeypatch.setattr(winograd, "_CHUNK_BYTES", 4096)
-    axes = conv_axes((9, 8), (3, 5), padding=((1, 0), (2, 3)))
-    sizes = (9, 8) if transpose is conv_by else (8, 9)
-    image = jnp.asarray(rng.normal(size=(6, *sizes, 4)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(3, 5, 4, 4)), jnp.float32)
-
-    @jax.jit
-    def results(image, kernel):
-        found = []
-        for name in ("winograd", "lhs_dilation"):
-            x, pull_back = jax.vjp(transpose(name, axes, 1), image, kernel)
-            found.append((x, *pull_back(jnp.cos(x))))
-        return found
-
-    assert winograd._chunks(image) == 2
-    for a, b in zip(*results(image, kernel), strict=True):
         assert relative(a, b) < 64 * EPS
 
 
@@ -313,36 +291,6 @@ def test_the_choice_is_the_same_on_every_call():
 )
 def test_what_the_cost_model_takes_on_cpu(problem, computation, name):
     assert getattr(choose.forms(problem)["cpu"], computation) == name
-
-
-def test_winograd_of_a_wide_layer(rng):
-    """jax 0.10 got the kernel's gradient wrong, from some size on, while all m were
-    added to the outputs by broadcasting."""
-    image = jnp.asarray(rng.normal(size=(8, 36, 36, 32)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(5, 5, 32, 32)), jnp.float32)
-    axes = conv_axes((36, 36), (5, 5))
-
-    @jax.jit
-    def results(image, kernel):
-        found = []
-        for name in ("winograd", "lhs_dilation"):
-            x, pull_back = jax.vjp(conv_by(name, axes, 1), image, kernel)
-            found.append((x, *pull_back(x)))
-        return found
-
-    for a, b in zip(*results(image, kernel), strict=True):
-        assert relative(a, b) < 64 * EPS
-
-
-@pytest.mark.parametrize("window", [(3,), (7, 4), (3, 3, 3)])
-def test_winograd_is_one_product_in_a_loop(window):
-    """Written out, 64 products of 3 x 3 x 3 took XLA 3 s to compile."""
-    axes = conv_axes((12,) * len(window), window)
-    image = jnp.zeros((2, *(12,) * len(window), 4))
-    program = jax.make_jaxpr(conv_by("winograd", axes, 1))(
-        image, jnp.zeros((*window, 4, 4))
-    )
-    assert str(program).count("dot_general[") == 2  # and the one that makes matrices
 
 
 @pytest.mark.parametrize("window, strides", [(4, 2), (3, 1)])

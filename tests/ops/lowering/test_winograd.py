@@ -44,7 +44,7 @@ def test_tiles_beyond_the_cache_are_made_in_parts(transpose, rng, monkeypatch):
 
 
 def test_kernel_gradient_by_a_constant_of_the_program(rng):
-    """jax 0.10 computes it wrong where products are added to outputs by broadcasting."""
+    """jax 0.10 gets it wrong where products are added to outputs by broadcasting."""
     image = jnp.asarray(rng.normal(size=(8, 36, 36, 32)), jnp.float32)
     cotangent = jnp.asarray(rng.normal(size=(8, 36, 36, 32)), jnp.float32)
     kernel = jax.ShapeDtypeStruct((5, 5, 32, 32), jnp.float32)

@@ -72,6 +72,8 @@ def conv_transpose_by(
             conv_by(name, axes, groups, **numerics),
             lambda kernel: (*sizes, kernel.shape[-2] * groups),
         )
+    if name == "matmul":
+        numerics["part"] = part
     return lambda y, kernel: LOWERINGS[name](y, kernel, axes, groups, **numerics)
 
 
@@ -96,7 +98,7 @@ def conv_by(
         return lambda x, kernel: winograd.conv(x, kernel, axes, groups, **numerics)
     lower = LOWERINGS[name]
     if name == "matmul":
-        lower = functools.partial(matmul.lower, transposed=True)
+        lower = functools.partial(matmul.lower, part=part, transposed=True)
     sizes = [a.output_size for a in axes]
     return _transposed(
         lambda y, kernel: lower(y, kernel, axes, groups, **numerics),

@@ -70,8 +70,7 @@ _DOT_KERNEL_GRADIENT = 130.0
 _CONV = 160.0  # of stride 1
 _CONV_KERNEL_GRADIENT = {1: 140.0, 2: 40.0, 3: 20.0}  # by the number of axes
 _DEEP_CONV = 16.0  # over three axes, at any stride
-_DILATED_CONV = 450.0  # of a small image, products with inserted zeros counted
-_SMALL = 4 << 20  # bytes of x up to which that holds; a large one takes 4 times as long
+_SMALL = 4 << 20  # bytes of x that the caches hold beside the rest
 _THIN = 4  # channels of an image whose windows are no larger than a wide image
 _CACHED = 25.0
 _FRESH = 3.7  # memory that the allocator returns to the system after each run
@@ -103,17 +102,13 @@ def on_cpu(p: Problem) -> Forms:
     value = {"phases": _phases(p, conv_rate)}
     image = {REFERENCE: _strided_conv(p)}
     gradient = {"phases": _phases(p, _CONV_KERNEL_GRADIENT.get(len(p.axes), 20.0))}
-    if p.x_bytes <= _SMALL and not deep:
-        zeros = math.prod(a.stride for a in p.axes)
-        rate = _DILATED_CONV * _narrow(p.group_in)
-        value[REFERENCE] = p.multiply_adds * zeros / rate
     if not strided:
         image = {"phases": _phases(p, conv_rate)}
     if p.pieces <= _MOST_PIECES:
-        # Pieces of a window over three axes are added entry by entry.
-        slow = 3.0 if deep and p.pieces > 1 else 1.0
+        # A piece of a few channels is moved entry by entry.
+        slow = 1.5 if 1 < p.group_in < 16 else 1.0
         value["matmul"] = _matmul(p, _DOT, 2.0 * slow) + _stacked(p)
-        image["matmul"] = _matmul(p, _DOT, 2.5 * slow)
+        image["matmul"] = _matmul(p, _DOT, 2.0 if p.group_in >= 16 else 4.5)
         gradient["matmul"] = _matmul(p, _DOT_KERNEL_GRADIENT, 2.5 * slow)
     if not deep and jax.__version_info__ < (0, 11) and _has_wide_blocks(p):
         image = gradient = {"winograd": 0.0}
@@ -190,9 +185,11 @@ def _grouped_on_cpu(p: Problem, strided: bool) -> Forms:
 
 def _strided_conv(p: Problem) -> float:
     """Cost of the forward conv as it is. jax 0.11 took another library for it."""
-    rate = 100.0 if jax.__version_info__ < (0, 11) else 190.0
     if len(p.axes) > 2:
         return p.multiply_adds / _DEEP_CONV
+    rate = 190.0
+    if jax.__version_info__ < (0, 11):
+        rate = 100.0 if len(p.axes) == 1 else 60.0
     return p.multiply_adds / (rate * _narrow(p.group_out))
 
 
@@ -205,7 +202,7 @@ def _matmul(p: Problem, rate: float, passes: float) -> float:
     """Cost of `matmul`, ns: the products, and the passes over the windows."""
     if p.from_y:
         p = p.mirrored
-    products = p.multiply_adds * p.window_taps / p.taps / rate
+    products = p.multiply_adds / rate
     windows = passes * p.windows_bytes / _CACHED
     if 2 * p.bytes_at_once > _KEPT:
         windows += 2 * p.windows_bytes / _FRESH

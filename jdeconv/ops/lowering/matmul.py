@@ -1,22 +1,22 @@
 """Matmul: one matrix product for all taps, and overlap-add of what it returns.
 
 Each entry of y, times the kernel, is a window of x; the windows are added where they
-overlap. On one axis, window 4 and stride 2, with c[j] = y[j] (t0 t1 t2 t3):
+overlap. On one axis, window 3 and stride 2, with c[j] = y[j] (t0 t1 t2):
 
-    c[0]      t0 t1 t2 t3
-    c[1]            t0 t1 t2 t3
-    c[2]                  t0 t1 t2 t3
-    x         x0 x1 x2 x3 x4 x5 x6 x7
+    c[0]      t0 t1 | t2
+    c[1]            | t0 t1 | t2
+    c[2]                    | t0 t1 | t2
+    x         x0 x1 | x2 x3 | x4 x5 | x6
 
-The windows come in pieces that do not overlap themselves, so that each piece is added
-by one shifted add. Two cuts are used:
+A window is cut into pieces that do not overlap their neighbours', so that each piece is
+added by one shifted add: s taps at a time, contiguous in memory, and of a dilated
+kernel one tap at a time. x is put together in blocks of s entries, in which every piece
+has its place.
 
-    blocks    s neighbouring taps at a time: t0 t1 | t2 t3. Contiguous in memory; the
-              window is filled up with zeros to a multiple of the stride.
-    taps      one tap at a time, its entries s apart in x. No zero is computed.
-
-Read backwards, the transposes are the textbook's: gathering windows ("im2col") and one
-matrix product, for the gradient to y and to the kernel.
+Read backwards, the transposes are the textbook's: gathering windows ("im2col") and a
+matrix product, for the gradient to y and to the kernel. For the gradient to y the
+pieces have a product each, where adding these up moves less memory than to put the
+pieces side by side.
 
 The windows together are prod(window) / prod(stride) times as large as x. They are made
 a few images at a time when they would not fit the cache: memory that is fresh from the
@@ -24,7 +24,8 @@ system costs more than the products (a page fault for each 4 KiB).
 """
 
 import functools
-import itertools
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +33,16 @@ from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering.problem import Problem, problem
+
+_MIRRORED = {"conv_transpose": "conv", "conv": "conv_transpose"}
+
+
+class _Products(NamedTuple):
+    """How the products are made: see `lower`."""
+
+    precision: Any
+    part: str
+    transposed: bool
 
 
 def lower(
@@ -42,12 +53,14 @@ def lower(
     *,
     precision=None,
     preferred_element_type=None,
+    part: str = "conv_transpose",
     transposed: bool = False,
 ) -> Array:
     """Transposed conv as in `lowering`, for every legal argument.
 
-    `transposed` says that it is the transpose in y that will be run. The kernel's
-    matrix is then laid out for that.
+    `part` names the computation that will run, a field of `Forms`, and `transposed`
+    says that it is this function's transpose in y that will be transposed to it, or
+    run. The products and the layout of the kernel's matrix are made for that.
     """
     dtype = preferred_element_type or y.dtype
     if jnp.finfo(dtype).bits < 32 or dtype != y.dtype:
@@ -55,18 +68,19 @@ def lower(
         wide = jnp.promote_types(dtype, jnp.float32)
         y, kernel = y.astype(wide), kernel.astype(wide)
     asked = problem(y, kernel, axes, groups)
+    how = _Products(precision, part, transposed)
     if asked.from_y:
-        x = _gather(asked, y, kernel, precision, transposed)
+        x = _gather(asked, y, kernel, how)
     elif asked.slabs > 1:
         cut = asked.of_slabs()
-        x = _scatter(cut, _slabs(asked, cut, y), kernel, precision, transposed)
+        x = _scatter(cut, _slabs(asked, cut, y), kernel, how)
         x = x.reshape(y.shape[0], -1, *x.shape[2:])[:, : axes[0].input_size]
     else:
-        x = _scatter(asked, y, kernel, precision, transposed)
+        x = _scatter(asked, y, kernel, how)
     return x.astype(dtype)
 
 
-def _gather(asked: Problem, y: Array, kernel: Array, precision, transposed) -> Array:
+def _gather(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:
     """x of stride 1 by windows of y: the transpose of the problem's mirror image."""
     num_axes = len(asked.axes)
     turned = lax.rev(kernel, range(num_axes))
@@ -77,8 +91,15 @@ def _gather(asked: Problem, y: Array, kernel: Array, precision, transposed) -> A
     axes = asked.mirrored.axes
 
     def spread(x: Array) -> Array:
-        options = {"precision": precision, "transposed": not transposed}
-        return lower(x, turned, axes, asked.groups, **options)
+        return lower(
+            x,
+            turned,
+            axes,
+            asked.groups,
+            precision=how.precision,
+            part=_MIRRORED.get(how.part, how.part),
+            transposed=not how.transposed,
+        )
 
     sizes = [a.input_size for a in asked.axes]
     x = jax.ShapeDtypeStruct((y.shape[0], *sizes, turned.shape[-1]), y.dtype)
@@ -98,18 +119,13 @@ def _slabs(asked: Problem, cut: Problem, y: Array) -> Array:
     return y.reshape(-1, *y.shape[2:])
 
 
-def _scatter(asked: Problem, y: Array, kernel: Array, precision, transposed) -> Array:
+def _scatter(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:
     """x by its windows, as many at a time as fit the cache."""
-    groups = asked.groups
-    # Before the loop: in it, XLA would merge a turn of the matrix with the products.
-    matrices = [_matrix(asked, k, transposed) for k in jnp.split(kernel, groups, -1)]
+    # Before the loop: in it, XLA would merge a turn of a matrix with the products.
+    matrices = _matrices(asked, kernel, how)
 
     def part(y: Array) -> Array:
-        # Group by group: a product with a batch axis is no faster, and copies more.
-        x = []
-        for image, matrix in zip(jnp.split(y, groups, -1), matrices):
-            x.append(_overlap_add(asked, _windows(asked, image, *matrix, precision)))
-        return jnp.concatenate(x, -1) if groups > 1 else x[0]
+        return _overlap_add(asked, _windows(asked, y, matrices, how))
 
     if asked.chunks == 1:
         return part(y)
@@ -121,98 +137,97 @@ def _scatter(asked: Problem, y: Array, kernel: Array, precision, transposed) -> 
     return x.reshape(-1, *x.shape[2:])
 
 
-def _matrix(asked: Problem, kernel: Array, transposed: bool) -> tuple[Array, int]:
-    """[*window, in, out] as a matrix [pieces * width, out], and the axis of `out`.
+def _matrices(asked: Problem, kernel: Array, how: _Products) -> list[Array]:
+    """[*window, in / g, out] as a matrix per product, [g, widths, out / g] or turned.
 
-    XLA turns over one factor of a product that sums over images, as the kernel's
-    gradient does. When that is a transpose's transpose, it is the images if `out` comes
-    first, else the windows: the smaller shall be.
+    A product for each piece adds up results as large as y; one product for all puts
+    the windows side by side. XLA turns over one factor of a product that sums over
+    images, as the kernel's gradient does. When that is a transpose's transpose, it is
+    the images if `out` comes first, else the windows: the smaller shall be.
     """
-    if asked.cuts_blocks:
-        kernel = _in_blocks(asked, kernel)
-    matrix = kernel.reshape(-1, kernel.shape[-1])
-    if transposed and matrix.shape[1] <= matrix.shape[0]:
-        return matrix.T, 0
-    return matrix, 1
+    num_axes, groups, out = len(asked.axes), asked.groups, asked.group_out
+    pieces = asked.pieces
+    apart = how.part == "conv" and out * pieces <= asked.group_in * asked.taps
+    kernel = kernel.reshape(*kernel.shape[:-1], groups, out)
+    kernel = jnp.moveaxis(kernel, -2, 0)
+    if asked.whole:
+        shape = [n for m, a in zip(asked.blocks, asked.axes) for n in (m, a.stride)]
+        ends = 1 + 2 * num_axes
+        order = (0, *range(1, ends, 2), *range(2, ends, 2), ends, ends + 1)
+        matrix = kernel.reshape(groups, *shape, -1, out).transpose(order)
+        matrix = matrix.reshape(groups, -1, out)
+        matrices = jnp.split(matrix, pieces, 1) if apart else [matrix]
+    else:
+        matrices = []
+        for place in asked.places:
+            taps = tuple(slice(p.tap, p.tap + p.taps) for p in place)
+            matrices.append(kernel[:, *taps].reshape(groups, -1, out))
+        if not apart:
+            matrices = [jnp.concatenate(matrices, 1)]
+    if _turned(asked, how):
+        return [matrix.swapaxes(1, 2) for matrix in matrices]
+    return matrices
 
 
-def _in_blocks(asked: Problem, kernel: Array) -> Array:
-    """[*window, in, out] to [*blocks, *strides, in, out], filled up with zeros."""
-    padding, shape = [], []
-    for axis, blocks in zip(asked.axes, asked.blocks):
-        missing = blocks * axis.stride - axis.span
-        padding.append((0, missing, axis.dilation - 1))
-        shape += [blocks, axis.stride]
-    zero = jnp.zeros((), kernel.dtype)
-    kernel = lax.pad(kernel, zero, [*padding, (0, 0, 0), (0, 0, 0)])
-    kernel = kernel.reshape(*shape, *kernel.shape[-2:])
-    ends = len(shape)
-    return kernel.transpose(*range(0, ends, 2), *range(1, ends, 2), ends, ends + 1)
+def _turned(asked: Problem, how: _Products) -> bool:
+    return how.transposed and asked.group_out <= asked.group_in * asked.taps
 
 
 def _windows(
-    asked: Problem, y: Array, matrix: Array, out_axis: int, precision
+    asked: Problem, y: Array, matrices: list[Array], how: _Products
 ) -> list[Array]:
-    """The pieces of all windows, `[batch, *o, width]` each."""
-    contracted = (((y.ndim - 1,), (out_axis,)), ((), ()))
-    windows = lax.dot_general(y, matrix, contracted, precision)
-    if asked.pieces == 1:
-        return [windows]
-    width = windows.shape[-1] // asked.pieces
-    return list(lax.split(windows, [width] * asked.pieces, axis=y.ndim - 1))
+    """The pieces of all windows, `[g, batch, *o, width]` each."""
+    out = 0 if _turned(asked, how) else 1  # the matrices' axis
+
+    def product(y: Array, matrix: Array) -> Array:
+        dims = ((y.ndim - 1,), (out,)), ((), ())
+        return lax.dot_general(y, matrix, dims, how.precision)
+
+    if asked.groups == 1:  # a batch axis has its price even then
+        products = [product(y, m[0])[None] for m in matrices]
+    else:
+        y = jnp.moveaxis(y.reshape(*y.shape[:-1], asked.groups, -1), -2, 0)
+        products = [jax.vmap(product)(y, m) for m in matrices]
+    if len(products) > 1:
+        return products
+    widths = [asked.group_in * math.prod(p.taps for p in at) for at in asked.places]
+    return list(lax.split(products[0], widths, axis=products[0].ndim - 1))
 
 
 def _overlap_add(asked: Problem, pieces: list[Array]) -> Array:
     """x from the pieces of its windows, where each is added once."""
-    return (_add_blocks if asked.cuts_blocks else _add_taps)(asked, pieces)
-
-
-def _sum_of_pads(pieces, margins) -> Array:
-    """The pieces, each padded (or cropped) to the common frame, and added."""
-    zero = jnp.zeros((), pieces[0].dtype)
-    placed = [
-        lax.pad(piece, zero, [(0, 0, 0), *margin, (0, 0, 0)])
-        for piece, margin in zip(pieces, margins, strict=True)
-    ]
-    return functools.reduce(lax.add, placed)
-
-
-def _add_taps(asked: Problem, pieces: list[Array]) -> Array:
-    axes = asked.axes
-    # Entry j of tap t belongs to x[j s + t d - lo].
-    margins = []
-    for tap in itertools.product(*(range(a.window) for a in axes)):
-        starts = [t * a.dilation - a.low for t, a in zip(tap, axes)]
-        ends = [f + (a.output_size - 1) * a.stride + 1 for f, a in zip(starts, axes)]
-        margins.append(
-            [(f, a.input_size - e, a.stride - 1) for f, e, a in zip(starts, ends, axes)]
-        )
-    return _sum_of_pads(pieces, margins)
-
-
-def _add_blocks(asked: Problem, pieces: list[Array]) -> Array:
     axes, num_axes = asked.axes, len(asked.axes)
     # Block m of entry j is block j + m of x, whose needed blocks are first .. last.
     first = [a.low // a.stride for a in axes]
     last = [(a.low + a.input_size - 1) // a.stride for a in axes]
-    margins = [
-        [
-            (m - f, e - (a.output_size - 1) - m, 0)
-            for m, f, e, a in zip(index, first, last, axes)
-        ]
-        for index in itertools.product(*map(range, asked.blocks))
-    ]
-    grid = _sum_of_pads(pieces, margins)
-    # [batch, *blocks, prod(s) * in] -> [batch, *(blocks s), in] -> x
-    batch, *counts, _ = grid.shape
     strides = [a.stride for a in axes]
-    grid = grid.reshape(batch, *counts, *strides, -1)
-    order = [i for a in range(num_axes) for i in (1 + a, 1 + num_axes + a)]
-    x = grid.transpose(0, *order, 2 * num_axes + 1)
-    x = x.reshape(batch, *(n * s for n, s in zip(counts, strides)), x.shape[-1])
+    # [g, batch, *o, *taps, in] -> [batch, *(o, taps), g, in]
+    order = [i for a in range(num_axes) for i in (2 + a, 2 + num_axes + a)]
+    order = [1, *order, 0, 2 + 2 * num_axes]
+    zero = jnp.zeros((), pieces[0].dtype)
+    placed = []
+    for piece, place in zip(pieces, asked.places, strict=True):
+        margins = [
+            (p.block - f, e - (a.output_size - 1) - p.block, 0)
+            for p, a, f, e in zip(place, axes, first, last)
+        ]
+        if asked.whole:
+            margins = [(0, 0, 0), (0, 0, 0), *margins, (0, 0, 0)]
+        else:  # pieces are put into their blocks, not only blocks into x
+            piece = piece.reshape(*piece.shape[:-1], *(p.taps for p in place), -1)
+            piece = piece.transpose(order)
+            inside = [
+                (p.offset, s - p.offset - p.taps, 0) for p, s in zip(place, strides)
+            ]
+            margins = [m for pair in zip(margins, inside) for m in pair]
+            margins = [(0, 0, 0), *margins, (0, 0, 0), (0, 0, 0)]
+        placed.append(lax.pad(piece, zero, margins))
+    x = functools.reduce(lax.add, placed)
+    if asked.whole:
+        x = x.reshape(*x.shape[:-1], *strides, -1).transpose(order)
+    # [batch, *(blocks, s), g, in] -> x
+    sizes = [(e - f + 1) * s for f, e, s in zip(first, last, strides)]
+    x = x.reshape(x.shape[0], *sizes, -1)
     starts = [a.low - f * a.stride for f, a in zip(first, axes)]
-    return lax.slice(
-        x,
-        (0, *starts, 0),
-        (batch, *(f + a.input_size for f, a in zip(starts, axes)), x.shape[-1]),
-    )
+    ends = [f + a.input_size for f, a in zip(starts, axes)]
+    return lax.slice(x, (0, *starts, 0), (x.shape[0], *ends, x.shape[-1]))

@@ -1,5 +1,6 @@
 """What a lowering is asked for, in numbers: shapes, and what they imply. No arrays."""
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -8,7 +9,15 @@ from jax import Array
 from jdeconv.ops.geometry import Axis
 
 _CHUNK_BYTES = 4 << 20  # of windows at a time: what two cores' caches hold
-_LONG_ENOUGH = 8  # channels that are worth a copy of their own
+
+
+class Place(NamedTuple):
+    """Of a piece of a window, on one axis."""
+
+    tap: int  # the first one
+    taps: int  # within a block of s positions
+    block: int
+    offset: int  # in the block
 
 
 class Problem(NamedTuple):
@@ -41,11 +50,6 @@ class Problem(NamedTuple):
     def blocks(self) -> tuple[int, ...]:
         """Per axis, how many blocks of s positions the window fills or begins."""
         return tuple(-(-a.span // a.stride) for a in self.axes)
-
-    @property
-    def block_taps(self) -> int:
-        """Of a window filled up to whole blocks."""
-        return math.prod(m * a.stride for m, a in zip(self.blocks, self.axes))
 
     @property
     def x_bytes(self) -> int:
@@ -82,26 +86,24 @@ class Problem(NamedTuple):
         return self.group_out < self.group_in and all(a.stride == 1 for a in self.axes)
 
     @property
-    def cuts_blocks(self) -> bool:
-        """Blocks, unless they compute many zeros and a tap alone is worth a copy."""
-        if self.taps > 64:
-            return True
-        return self.block_taps <= 1.25 * self.taps or self.group_in < _LONG_ENOUGH
+    def places(self) -> list[tuple[Place, ...]]:
+        """The pieces that a window is cut into, per axis."""
+        return list(itertools.product(*map(_places, self.axes)))
 
     @property
     def pieces(self) -> int:
         """That a window is cut into."""
-        return math.prod(self.blocks) if self.cuts_blocks else self.taps
+        return math.prod(len(_places(a)) for a in self.axes)
 
     @property
-    def window_taps(self) -> int:
-        """Taps that `matmul` computes per window."""
-        return self.block_taps if self.cuts_blocks else self.taps
+    def whole(self) -> bool:
+        """Whether each piece fills a block: the window is some strides long."""
+        return all(a.dilation == 1 and a.window % a.stride == 0 for a in self.axes)
 
     @property
     def windows_bytes(self) -> int:
         """All windows of one group's x side by side."""
-        return self.sites * self.window_taps * self.group_in * self.itemsize
+        return self.sites * self.taps * self.group_in * self.itemsize
 
     @property
     def parts(self) -> int:
@@ -174,3 +176,12 @@ def problem(
         itemsize=image.dtype.itemsize,
         forward=forward,
     )
+
+
+def _places(a: Axis) -> list[Place]:
+    """The pieces of a window on this axis: s taps at a time, or one if it is dilated."""
+    if a.dilation > 1:
+        positions = [t * a.dilation for t in range(a.window)]
+        return [Place(t, 1, *divmod(p, a.stride)) for t, p in enumerate(positions)]
+    starts = range(0, a.window, a.stride)
+    return [Place(t, min(a.stride, a.window - t), t // a.stride, 0) for t in starts]

@@ -147,7 +147,7 @@ def _matrices(asked: Problem, kernel: Array, how: _Products) -> list[Array]:
     """
     num_axes, groups, out = len(asked.axes), asked.groups, asked.group_out
     pieces = asked.pieces
-    apart = how.part == "conv" and out * pieces <= asked.group_in * asked.taps
+    apart = how.part == "conv" and asked.apart
     kernel = kernel.reshape(*kernel.shape[:-1], groups, out)
     kernel = jnp.moveaxis(kernel, -2, 0)
     if asked.whole:

@@ -101,6 +101,11 @@ class Problem(NamedTuple):
         return all(a.dilation == 1 and a.window % a.stride == 0 for a in self.axes)
 
     @property
+    def apart(self) -> bool:
+        """Whether to add up a product per piece costs less than to join the pieces."""
+        return self.group_out * self.pieces <= self.group_in * self.taps
+
+    @property
     def windows_bytes(self) -> int:
         """All windows of one group's x side by side."""
         return self.sites * self.taps * self.group_in * self.itemsize

@@ -223,10 +223,11 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
     halves = [c + t // 2 for c, t in zip(counts, window)]  # of the image, filled up
     fill = [(0, 2 * h - n, 0) for h, n in zip(halves, x.shape[1:-1])]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *fill, (0, 0, 0)])
+    chunks = _chunks(x)
+    tiles = (x.shape[0] // chunks, *counts)
+    steps = _steps(kernel, num_axes)
 
-    def part(x: Array, steps: _Steps) -> Array:
-        planes = _planes(x)
-        tiles = (x.shape[0], *counts)
+    def part(planes: Array) -> Array:
 
         def add(outputs: Array, step: _Steps) -> tuple[Array, None]:
             # The product stands alone: fused with its neighbours it would be computed
@@ -247,18 +248,24 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
         )
         return _woven(outputs, tiles)
 
-    y = _by_chunks(part, x, _steps(kernel, num_axes))
+    # Outside of the loop: in it, its transpose would need a loop of its own for them.
+    planes = _planes(x, chunks)
+    if chunks == 1:
+        y = part(planes[0])
+    else:
+        _, y = lax.scan(lambda _, planes: (None, part(planes)), None, planes)
+        y = y.reshape(-1, *y.shape[2:])
     return lax.slice(y, (0,) * y.ndim, (y.shape[0], *out, y.shape[-1]))
 
 
-def _planes(x: Array) -> Array:
-    """Even and odd entries of each axis apart: `[2, .., 2, batch, *halves, in]`."""
+def _planes(x: Array, chunks: int) -> Array:
+    """Even and odd entries of each axis: `[chunks, 2, .., 2, images, *halves, in]`."""
     num_axes = x.ndim - 2
     split = [size for n in x.shape[1:-1] for size in (n // 2, 2)]
-    x = x.reshape(x.shape[0], *split, x.shape[-1])
-    parities = range(2, 2 * num_axes + 1, 2)
-    halves = range(1, 2 * num_axes + 1, 2)
-    return x.transpose(*parities, 0, *halves, 2 * num_axes + 1)
+    x = x.reshape(chunks, -1, *split, x.shape[-1])
+    parities = range(3, 2 * num_axes + 2, 2)
+    halves = range(2, 2 * num_axes + 2, 2)
+    return x.transpose(0, *parities, 1, *halves, 2 * num_axes + 2)
 
 
 def _data(planes: Array, step: _Steps, tiles: tuple[int, ...]) -> Array:
@@ -282,16 +289,6 @@ def _woven(outputs: Array, tiles: tuple[int, ...]) -> Array:
     pairs = [axis for i in range(num_axes) for axis in (num_axes + 1 + i, i)]
     y = y.transpose(num_axes, *pairs, 2 * num_axes + 1)
     return y.reshape(batch, *(2 * count for count in counts), -1)
-
-
-def _by_chunks(part: Callable[[Array, _Steps], Array], x: Array, steps) -> Array:
-    """`part` of as many images at a time as fit the cache."""
-    chunks = _chunks(x)
-    if chunks == 1:
-        return part(x, steps)
-    stacked = x.reshape(chunks, -1, *x.shape[1:])
-    _, y = lax.scan(lambda _, x: (None, part(x, steps)), None, stacked)
-    return y.reshape(-1, *y.shape[2:])
 
 
 def _chunks(x: Array) -> int:

@@ -184,7 +184,7 @@ def problem(
 
 
 def _places(a: Axis) -> list[Place]:
-    """The pieces of a window on this axis: s taps at a time, or one if it is dilated."""
+    """The pieces of a window on this axis: of s taps, or of one if it is dilated."""
     if a.dilation > 1:
         positions = [t * a.dilation for t in range(a.window)]
         return [Place(t, 1, *divmod(p, a.stride)) for t, p in enumerate(positions)]

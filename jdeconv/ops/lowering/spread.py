@@ -2,7 +2,8 @@
 
     x = sum over taps t of [y_1 S(t), ..., y_p S(t)], each moved to its place
 
-where S(t) is an image of the tap's value and y_1 ... y_p are the parts of y. What
+where S(t) is an image of the tap's value and y_1 ... y_p are the parts of y. Taps that
+share a block of s positions are done together, as the pieces of `matmul`. What
 counts is its transpose in the kernel: a tap's gradient is y_1 x_1 + ... + y_p x_p, a
 sum of whole images that a compiler makes in one pass over contiguous channels, and then
 a product with a row of ones. (A compiler's own sums over all but the channels jump from
@@ -10,13 +11,13 @@ row to row: on CPU they take ten times as long.)
 """
 
 import functools
-import itertools
 import math
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
+from jdeconv.ops.lowering.problem import problem
 
 _MOST_PARTS = 8
 
@@ -32,46 +33,66 @@ def lower(
 ) -> Array:
     """Transposed conv as in `lowering`, for every legal argument.
 
-    The work is written out per tap and output channel of a group. `precision` has no
+    The work is written out per piece and output channel of a group. `precision` has no
     bearing: sums are exact to the type.
     """
     del precision
     dtype = preferred_element_type or y.dtype
     wide = jnp.promote_types(dtype, jnp.float32)
     y, kernel = y.astype(wide), kernel.astype(wide)
-    inputs, outputs = kernel.shape[-2], kernel.shape[-1] // groups
+    asked = problem(y, kernel, axes, groups)
+    inputs, outputs = asked.group_in, asked.group_out
+    # [*window, in / g, g, out / g] -> [*window, out / g, g, in / g]
     kernel = kernel.reshape(*kernel.shape[:-1], groups, outputs)
-    kernel = jnp.swapaxes(kernel, -3, -2)  # [*window, g, in/g, out/g]
+    kernel = jnp.moveaxis(kernel, (-3, -1), (-1, -3))
     y = y.reshape(*y.shape[:-1], groups, 1, outputs)
     axis, count = _cut(y.shape[: 1 + len(axes)])
     parts = jnp.split(y, count, axis)
     grid = parts[0].shape[: 1 + len(axes)]
     # One product for all of them.
+    values = []
+    for place in asked.places:
+        taps = tuple(slice(p.tap, p.tap + p.taps) for p in place)
+        values.append(kernel[taps].reshape(1, -1))
     ones = jnp.ones((math.prod(grid), 1), wide)
-    kernel = jnp.moveaxis(kernel, -1, -3)  # [*window, out/g, g, in/g]
-    taps = math.prod(kernel.shape[:-2])
-    spread = lax.dot(ones, kernel.reshape(1, -1), precision=lax.Precision.HIGHEST)
-    images = lax.split(spread, (groups * inputs,) * taps, axis=1)
+    spread = lax.dot(ones, jnp.concatenate(values, 1), precision=lax.Precision.HIGHEST)
+    images = lax.split(spread, [v.size for v in values], axis=1)
+    # x in blocks of s positions: all that a window reaches, and cut at the end, so that
+    # a transpose fills x up once and not for each piece.
+    num_axes = len(axes)
+    order = [i for a in range(num_axes) for i in (1 + a, 1 + num_axes + a)]
+    blocks = [a.output_size + m - 1 for a, m in zip(axes, asked.blocks)]
+    zero = jnp.zeros((), wide)
     terms = []
-    places = itertools.product(*(range(a.window) for a in axes), range(outputs))
-    for image, (*index, v) in zip(images, places, strict=True):
-        pads = [
-            (t * a.dilation, a.span - 1 - t * a.dilation, a.stride - 1)
-            for t, a in zip(index, axes)
-        ]
-        image = image.reshape(*grid, groups, inputs)
-        term = lax.concatenate([part[..., v] * image for part in parts], axis)
-        zero = jnp.zeros((), wide)
-        terms.append(lax.pad(term, zero, [(0, 0, 0), *pads, *[(0, 0, 0)] * 2]))
+    for image, place in zip(images, asked.places, strict=True):
+        image = image.reshape(*grid, *(p.taps for p in place), outputs, groups, inputs)
+        for v in range(outputs):
+            alone = [part[..., v].reshape(_apart(part, num_axes)) for part in parts]
+            of_parts = [part * image[..., v, :, :] for part in alone]
+            term = lax.concatenate(of_parts, axis)
+            term = term.reshape(*term.shape[:-2], groups * inputs)
+            term = term.transpose(0, *order, 2 * num_axes + 1)
+            margins = [
+                margin
+                for p, a, n in zip(place, axes, blocks)
+                for margin in (
+                    (p.block, n - a.output_size - p.block, 0),
+                    (p.offset, a.stride - p.offset - p.taps, 0),
+                )
+            ]
+            terms.append(lax.pad(term, zero, [(0, 0, 0), *margins, (0, 0, 0)]))
     x = functools.reduce(lax.add, terms)
-    x = x.reshape(*x.shape[:-2], groups * inputs)
-    starts = [a.low for a in axes]
-    ends = [
-        a.input_size - ((a.output_size - 1) * a.stride + a.span) + a.low for a in axes
-    ]
-    margins = [(-low, end, 0) for low, end in zip(starts, ends)]
-    x = lax.pad(x, jnp.zeros((), wide), [(0, 0, 0), *margins, (0, 0, 0)])
+    sizes = [n * a.stride for n, a in zip(blocks, axes)]
+    x = x.reshape(x.shape[0], *sizes, x.shape[-1])
+    ends = [(-a.low, a.low + a.input_size - n, 0) for n, a in zip(sizes, axes)]
+    x = lax.pad(x, zero, [(0, 0, 0), *ends, (0, 0, 0)])
     return x.astype(dtype)
+
+
+def _apart(part: Array, num_axes: int) -> tuple[int, ...]:
+    """The shape of y without its last axis and with an axis for the taps of each."""
+    grid, rest = part.shape[: 1 + num_axes], part.shape[1 + num_axes : -1]
+    return (*grid, *(1,) * num_axes, *rest)
 
 
 def _cut(sizes: tuple[int, ...]) -> tuple[int, int]:

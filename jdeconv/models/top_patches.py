@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from jdeconv.models.deconvnet import project
+from jdeconv.ops.lowering import choose
 
 Features = Callable[[Array], Array]
 
@@ -108,7 +109,8 @@ def receptive_fields(
     """The rows and the columns of the image that each unit of a grid can see.
 
     Found by experiment, so that it holds for any network: an image with one row of NaN
-    makes NaN of exactly the units that see that row, whatever the weights are.
+    makes NaN of exactly the units that see that row, whatever the weights are. (Layers
+    that name an `algorithm` other than "auto" or "lhs_dilation" may see too much.)
 
     Args:
       features: images to activations `[batch, height, width, channels]`.
@@ -148,7 +150,10 @@ def receptive_fields(
             lines = np.arange(start, min(start + batch_size, size))
             x = np.zeros(blank.shape, np.float32)
             np.moveaxis(x, 1 + axis, 1)[np.arange(len(lines)), lines] = np.nan
-            sees[lines] = np.asarray(blinded(x)[axis])[: len(lines)]
+            # The precision has no bearing; it makes jit trace `features` anew.
+            with choose.stock_alone(), jax.default_matmul_precision("float32"):
+                seen = blinded(x)[axis]
+            sees[lines] = np.asarray(seen)[: len(lines)]
         last = size - sees[::-1].argmax(0)
         # A unit that sees nothing, such as one on a margin, has an empty field.
         fields.append(np.stack([sees.argmax(0), np.where(sees.any(0), last, 0)], 1))

@@ -1,6 +1,7 @@
 """The strongest activations of a data set, and the patches that units see."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -69,7 +70,9 @@ def test_receptive_fields_are_those_of_the_geometry(layers):
 def test_receptive_field_through_a_transposed_convolution():
     """A unit sees the entries whose window, in the transposed conv, covers it."""
     model = models.ConvDeconvNet((6, 7, 1), num_classes=2, features=2, rngs=nnx.Rngs(0))
-    features = models.layer_output(model, "deconv")
+    # Traced before, with what `auto` takes on this machine.
+    features = jax.jit(models.layer_output(model, "deconv"))
+    features(jnp.zeros((32, 6, 7, 1)))
     rows, _ = models.receptive_fields(features, (6, 7, 1))
     small = 4  # rows after the first conv, 3x3 VALID; the deconv makes 8 of them
     (axis,) = conv_axes([8], [3], strides=2)

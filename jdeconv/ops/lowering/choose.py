@@ -12,7 +12,10 @@ by rates that the platform's library was seen to reach. It depends on shapes alo
 choice is the same on every run. A choice measured by `jdeconv tune` goes before it.
 """
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -45,12 +48,31 @@ class Forms(NamedTuple):
 
 STOCK = Forms(REFERENCE, REFERENCE, REFERENCE)
 
+_stock_alone = contextvars.ContextVar("stock_alone", default=False)
+
+
+@contextlib.contextmanager
+def stock_alone() -> Iterator[None]:
+    """What is traced within takes the reference, on every platform.
+
+    Others fill windows up with zeros, by which a NaN reaches entries beside those that
+    see it.
+    """
+    token = _stock_alone.set(True)
+    try:
+        yield
+    finally:
+        _stock_alone.reset(token)
+
+
 # Lists that want to know of every problem asked about; `tune` appends them.
 listeners: list[list[Problem]] = []
 
 
 def forms(problem: Problem) -> dict[str, Forms]:
     """The choice per platform; "default" is that of the platforms not named."""
+    if _stock_alone.get():
+        return {"default": STOCK}
     for heard in listeners:
         heard.append(problem)
     measured = {k: Forms(*v) for k, v in tuned.lookup(problem).items()}

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
-from jdeconv.ops.lowering.problem import Problem, problem
+from jdeconv.ops.lowering.problem import Problem, margins_of, problem, window_of
 
 _MIRRORED = {"conv_transpose": "conv", "conv": "conv_transpose"}
 
@@ -124,15 +124,15 @@ def _scatter(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:
     # Before the loop: in it, XLA would merge a turn of a matrix with the products.
     matrices = _matrices(asked, kernel, how)
 
-    def part(y: Array) -> Array:
+    def chunk(y: Array) -> Array:
         return _overlap_add(asked, _windows(asked, y, matrices, how))
 
     if asked.chunks == 1:
-        return part(y)
+        return chunk(y)
     stacked = y.reshape(asked.chunks, -1, *y.shape[1:])
     # Windows are gathered again where they are needed twice; kept, they would all be in
     # memory at once.
-    again = jax.checkpoint(part, prevent_cse=False)
+    again = jax.checkpoint(chunk, prevent_cse=False)
     _, x = lax.scan(lambda _, y: (None, again(y)), None, stacked)
     return x.reshape(-1, *x.shape[2:])
 
@@ -160,8 +160,8 @@ def _matrices(asked: Problem, kernel: Array, how: _Products) -> list[Array]:
     else:
         matrices = []
         for place in asked.places:
-            taps = tuple(slice(p.tap, p.tap + p.taps) for p in place)
-            matrices.append(kernel[:, *taps].reshape(groups, -1, out))
+            taps = kernel[:, *window_of(place)]
+            matrices.append(taps.reshape(groups, -1, out))
         if not apart:
             matrices = [jnp.concatenate(matrices, 1)]
     if _turned(asked, how):
@@ -197,7 +197,7 @@ def _windows(
 def _overlap_add(asked: Problem, pieces: list[Array]) -> Array:
     """x from the pieces of its windows, where each is added once."""
     axes, num_axes = asked.axes, len(asked.axes)
-    # Block m of entry j is block j + m of x, whose needed blocks are first .. last.
+    # The blocks that x lies in.
     first = [a.low // a.stride for a in axes]
     last = [(a.low + a.input_size - 1) // a.stride for a in axes]
     strides = [a.stride for a in axes]
@@ -207,19 +207,12 @@ def _overlap_add(asked: Problem, pieces: list[Array]) -> Array:
     zero = jnp.zeros((), pieces[0].dtype)
     placed = []
     for piece, place in zip(pieces, asked.places, strict=True):
-        margins = [
-            (p.block - f, e - (a.output_size - 1) - p.block, 0)
-            for p, a, f, e in zip(place, axes, first, last)
-        ]
+        margins = margins_of(place, axes, first, last)
         if asked.whole:
-            margins = [(0, 0, 0), (0, 0, 0), *margins, (0, 0, 0)]
+            margins = [(0, 0, 0), (0, 0, 0), *margins[::2], (0, 0, 0)]
         else:  # pieces are put into their blocks, not only blocks into x
             piece = piece.reshape(*piece.shape[:-1], *(p.taps for p in place), -1)
             piece = piece.transpose(order)
-            inside = [
-                (p.offset, s - p.offset - p.taps, 0) for p, s in zip(place, strides)
-            ]
-            margins = [m for pair in zip(margins, inside) for m in pair]
             margins = [(0, 0, 0), *margins, (0, 0, 0), (0, 0, 0)]
         placed.append(lax.pad(piece, zero, margins))
     x = functools.reduce(lax.add, placed)

@@ -183,6 +183,25 @@ def problem(
     )
 
 
+def window_of(place: tuple[Place, ...]) -> tuple[slice, ...]:
+    """The taps of a piece, as an index into the window."""
+    return tuple(slice(p.tap, p.tap + p.taps) for p in place)
+
+
+def margins_of(
+    place: tuple[Place, ...], axes: tuple[Axis, ...], first: list[int], last: list[int]
+) -> list[tuple[int, int, int]]:
+    """What to pad a piece with, `[*(o, taps)]`, to blocks first .. last `[*(m, s)]`.
+
+    Block m of entry j of y is block j + m of x.
+    """
+    margins = []
+    for p, a, f, e in zip(place, axes, first, last, strict=True):
+        margins.append((p.block - f, e - (a.output_size - 1) - p.block, 0))
+        margins.append((p.offset, a.stride - p.offset - p.taps, 0))
+    return margins
+
+
 def _places(a: Axis) -> list[Place]:
     """The pieces of a window on this axis: of s taps, or of one if it is dilated."""
     if a.dilation > 1:

@@ -7,7 +7,8 @@ share a block of s positions are done together, as the pieces of `matmul`. What
 counts is its transpose in the kernel: a tap's gradient is y_1 x_1 + ... + y_p x_p, a
 sum of whole images that a compiler makes in one pass over contiguous channels, and then
 a product with a row of ones. (A compiler's own sums over all but the channels jump from
-row to row: on CPU they take ten times as long.)
+row to row: on CPU they take ten times as long.) The transpose in y sums over the taps
+of a piece, which compilers do badly: `sums` is the form for that.
 """
 
 import functools
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
-from jdeconv.ops.lowering.problem import problem
+from jdeconv.ops.lowering.problem import margins_of, problem, window_of
 
 _MOST_PARTS = 8
 
@@ -50,10 +51,7 @@ def lower(
     parts = jnp.split(y, count, axis)
     grid = parts[0].shape[: 1 + len(axes)]
     # One product for all of them.
-    values = []
-    for place in asked.places:
-        taps = tuple(slice(p.tap, p.tap + p.taps) for p in place)
-        values.append(kernel[taps].reshape(1, -1))
+    values = [kernel[window_of(place)].reshape(1, -1) for place in asked.places]
     ones = jnp.ones((math.prod(grid), 1), wide)
     spread = lax.dot(ones, jnp.concatenate(values, 1), precision=lax.Precision.HIGHEST)
     images = lax.split(spread, [v.size for v in values], axis=1)
@@ -66,20 +64,13 @@ def lower(
     terms = []
     for image, place in zip(images, asked.places, strict=True):
         image = image.reshape(*grid, *(p.taps for p in place), outputs, groups, inputs)
+        margins = margins_of(place, axes, [0] * num_axes, [n - 1 for n in blocks])
         for v in range(outputs):
-            alone = [part[..., v].reshape(_apart(part, num_axes)) for part in parts]
+            alone = [part[..., v].reshape(_with_taps(part, num_axes)) for part in parts]
             of_parts = [part * image[..., v, :, :] for part in alone]
             term = lax.concatenate(of_parts, axis)
             term = term.reshape(*term.shape[:-2], groups * inputs)
             term = term.transpose(0, *order, 2 * num_axes + 1)
-            margins = [
-                margin
-                for p, a, n in zip(place, axes, blocks)
-                for margin in (
-                    (p.block, n - a.output_size - p.block, 0),
-                    (p.offset, a.stride - p.offset - p.taps, 0),
-                )
-            ]
             terms.append(lax.pad(term, zero, [(0, 0, 0), *margins, (0, 0, 0)]))
     x = functools.reduce(lax.add, terms)
     sizes = [n * a.stride for n, a in zip(blocks, axes)]
@@ -89,7 +80,7 @@ def lower(
     return x.astype(dtype)
 
 
-def _apart(part: Array, num_axes: int) -> tuple[int, ...]:
+def _with_taps(part: Array, num_axes: int) -> tuple[int, ...]:
     """The shape of y without its last axis and with an axis for the taps of each."""
     grid, rest = part.shape[: 1 + num_axes], part.shape[1 + num_axes : -1]
     return (*grid, *(1,) * num_axes, *rest)

@@ -41,11 +41,11 @@ def test_the_pieces_are_the_window(case):
     *_, pieces, apart = CASES[case]
     assert (asked.pieces, asked.apart) == (pieces, apart)
     assert len(asked.places) == pieces
+    strides = [a.stride for a in asked.axes]
     positions = [
-        tuple(p.block * a.stride + p.offset + i for p, i, a in zip(at, inside, axes))
-        for axes in [asked.axes]
-        for at in asked.places
-        for inside in np.ndindex(*(p.taps for p in at))
+        tuple(p.block * s + p.offset + i for p, i, s in zip(place, inside, strides))
+        for place in asked.places
+        for inside in np.ndindex(*(p.taps for p in place))
     ]
     taps = np.ndindex(*(a.window for a in asked.axes))
     dilations = [a.dilation for a in asked.axes]

@@ -2,6 +2,7 @@
 
     python -m benchmarks.conv_transpose [--shapes dcgan-2,unet] [--turns 15]
     python -m benchmarks.conv_transpose --lowerings     (each lowering by itself)
+    python -m benchmarks.conv_transpose --precision tf32 --batch_factor 8   (on a GPU)
 
 Forward, and forward + backward (gradients to the input and to the kernel), in one
 process, the candidates taking turns; every output and gradient is compared with stock
@@ -11,9 +12,12 @@ benchmarks/records/conv_transpose-DEVICE-jaxVERSION.json, the tables of docs/spe
 """
 
 import argparse
+import atexit
+import concurrent.futures
 import json
 import math
 import pathlib
+import tempfile
 
 import jax
 import numpy as np
@@ -37,45 +41,96 @@ from jdeconv.ops.lowering.problem import Problem, problem
 from jdeconv.ops.lowering.tune import measure
 from jdeconv.train.records import environment
 
-TOLERANCE = 2e-4  # of the largest entry; sums of up to 1e5 products in float32
+# Of the largest entry; sums of up to 1e5 products, after factors of 24, 11 or 8 bits.
+TOLERANCE = {"float32": 2e-4, "tf32": 4e-3, "bfloat16": 3e-2}
+# What is compared on an accelerator, where Flax and equinox are lax by other names.
+ON_ACCELERATORS = ("jdeconv", "lax", "PyTorch")
 
 
-def check_equal(made: dict[str, Candidate]) -> dict[str, float]:
+def check_equal(
+    made: dict[str, Candidate], tolerance: float = TOLERANCE["float32"]
+) -> dict[str, float]:
     """Largest gap to lax of value and gradients, over the largest entry.
+
+    Args:
+      made: the candidates, "lax" among them.
+      tolerance: the largest gap that rounding explains.
 
     Raises:
       RuntimeError: a candidate that does not compute the same.
     """
-    results = {name: c.to_ours(c.both()) for name, c in made.items()}
+    results = {
+        name: [np.asarray(a, np.float32) for a in c.to_ours(c.both())]
+        for name, c in made.items()
+    }
     gaps = {}
     for name, result in results.items():
         gaps[name] = max(
             float(np.abs(a - b).max() / np.abs(b).max())
             for a, b in zip(result, results["lax"], strict=True)
         )
-        if not gaps[name] < TOLERANCE:
+        if not gaps[name] < tolerance:
             raise RuntimeError(f"{name} differs from lax by {gaps[name]:.1e}")
     return gaps
 
 
-def bench(s: Shape, turns: int) -> dict:
-    """One shape: times, gaps and the forms that auto took."""
-    y, kernel, x_bar = arrays(s)
-    made = {n: make(s, y, kernel, x_bar) for n, make in CANDIDATES.items()}
+def compile_ahead(shapes: dict[str, Shape], precision: str) -> None:
+    """Compiles jdeconv's and lax's programs of all shapes side by side.
+
+    For accelerators, where a program takes seconds: its convolutions are tried in many
+    ways. They are kept in a folder for this process, where jax finds them later.
+    """
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    jax.config.update("jax_compilation_cache_dir", folder.name)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    dtype = "bfloat16" if precision == "bfloat16" else "float32"
+    lowered = [
+        program
+        for s in shapes.values()
+        for name in OURS_AND_LAX
+        for program in CANDIDATES[name](s, *arrays(s, dtype)).lower()
+    ]
+    with concurrent.futures.ThreadPoolExecutor(timing.len_cores()) as pool:
+        list(pool.map(lambda program: program.compile(), lowered))
+
+
+def bench(s: Shape, turns: int, precision: str = "float32") -> dict:
+    """One shape: times, gaps and the forms that auto took.
+
+    On a CPU also what compiling takes, and memory.
+    """
+    y, kernel, x_bar = arrays(s, "bfloat16" if precision == "bfloat16" else "float32")
+    on_cpu = jax.default_backend() == "cpu"
+    made = {
+        n: make(s, y, kernel, x_bar)
+        for n, make in CANDIDATES.items()
+        if on_cpu or n in ON_ACCELERATORS
+    }
     made = {n: c for n, c in made.items() if c is not None}
-    gaps = check_equal(made)
-    forward = timing.alternate({n: c.forward for n, c in made.items()}, turns)
-    both = timing.alternate({n: c.both for n, c in made.items()}, turns)
+    gaps = check_equal(made, TOLERANCE[precision])
+
+    def times(part: str) -> dict[str, dict]:
+        found = timing.alternate({n: getattr(c, part) for n, c in made.items()}, turns)
+        return {
+            n: timing.summary([t / made[n].calls for t in seconds])
+            for n, seconds in found.items()
+        }
+
+    forward, both = times("forward"), times("both")
     asked = to_problem(s, y, kernel)
     forms = choose.forms(asked)
     platform = jax.default_backend()
     return {
         "shape": s._asdict(),
-        "forward": {n: timing.summary(t) for n, t in forward.items()},
-        "both": {n: timing.summary(t) for n, t in both.items()},
+        "forward": forward,
+        "both": both,
         "gap_to_lax": gaps,
         "compiled": {
-            n: c.compile() for n, c in made.items() if c.compile and n in OURS_AND_LAX
+            n: c.compile()
+            for n, c in made.items()
+            if c.compile and on_cpu and n in OURS_AND_LAX
         },
         "forms": forms.get(platform, forms["default"])._asdict(),
         "gflops_forward": s.flops / 1e9,
@@ -176,12 +231,11 @@ def plot(record: dict, path: pathlib.Path) -> None:
     figures.save_plot(figure, path)
 
 
-def lowerings(names: list[str]) -> dict:
+def lowerings(shapes: dict[str, Shape], precision: str) -> dict:
     """Each lowering by itself: ms per computation."""
     found = {}
-    for name in names:
-        s = SHAPES[name]
-        y, kernel, _ = arrays(s)
+    for name, s in shapes.items():
+        y, kernel, _ = arrays(s, "bfloat16" if precision == "bfloat16" else "float32")
         p = to_problem(s, y, kernel)
         times = measure(p)
         forms = choose.forms(p)
@@ -206,30 +260,51 @@ def main(argv=None):
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--lowerings", action="store_true")
+    parser.add_argument("--precision", choices=TOLERANCE, default="float32")
+    parser.add_argument("--batch_factor", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="table into docs/speed.md")
     arguments = parser.parse_args(argv)
     names = arguments.shapes.split(",")
     unknown = set(names) - set(SHAPES)
     if unknown:
         parser.error(f"--shapes: {unknown} not among {', '.join(SHAPES)}")
+    precision, factor = arguments.precision, arguments.batch_factor
+    shapes = {n: SHAPES[n]._replace(batch=factor * SHAPES[n].batch) for n in names}
+    if jax.default_backend() != "cpu":
+        exact = {"float32": "highest", "tf32": "tensorfloat32"}
+        jax.config.update("jax_default_matmul_precision", exact.get(precision))
+    elif precision == "tf32":
+        parser.error("--precision: no CPU has tf32")
     RECORDS.mkdir(exist_ok=True)
     version = ".".join(jax.__version__.split(".")[:2])
     suffix = f"{jax.default_backend()}-jax{version}"
+    options = ""
+    if precision != "float32" or jax.default_backend() != "cpu":
+        suffix += f"-{precision}"
+        options += f" --precision {precision}"
+    if factor > 1:
+        suffix += f"-x{factor}"
+        options += f" --batch_factor {factor}"
     if arguments.lowerings:
-        command = "python -m benchmarks.conv_transpose --lowerings"
-        record = {**environment(), "command": command, "lowerings_ms": lowerings(names)}
+        command = f"python -m benchmarks.conv_transpose --lowerings{options}"
+        found = lowerings(shapes, precision)
+        record = {**environment(), "command": command, "lowerings_ms": found}
         out = RECORDS / f"lowerings-{suffix}.json"
         out.write_text(json.dumps(record, indent=1) + "\n")
         print(out)
         return
     record = {
         **environment(),
-        "command": "python -m benchmarks.conv_transpose",
-        "limits": timing.machine_limits(),
+        "command": f"python -m benchmarks.conv_transpose{options}",
+        "limits": timing.machine_limits(
+            "bfloat16" if precision == "bfloat16" else "float32"
+        ),
         "shapes": {},
     }
-    for name in names:
-        record["shapes"][name] = cell = bench(SHAPES[name], arguments.turns)
+    if jax.default_backend() != "cpu":
+        compile_ahead(shapes, precision)
+    for name, s in shapes.items():
+        record["shapes"][name] = cell = bench(s, arguments.turns, precision)
         row = "  ".join(f"{n} {c['median_ms']:.2f}" for n, c in cell["both"].items())
         ahead = "  ".join(
             f"{n} {c['median_ms']:.2f}" for n, c in cell["forward"].items()

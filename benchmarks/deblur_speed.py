@@ -59,7 +59,7 @@ def images(case: Case) -> tuple[jax.Array, jax.Array]:
     return jnp.maximum(blurred, 0), kernel
 
 
-def bench(case: Case, turns: int) -> dict:
+def bench(case: Case, turns: int, peer: bool = True) -> dict:
     """Times in ms, their ratios, and the gap to scikit-image."""
     y, kernel = images(case)
     y_numpy, kernel_numpy = np.asarray(y), np.asarray(kernel / kernel.sum())
@@ -84,11 +84,12 @@ def bench(case: Case, turns: int) -> dict:
     runs["four transforms"] = four_transforms(frame)
     runs["four transforms, circular"] = four_transforms(case.shape)
     try:
-        from skimage.restoration import richardson_lucy as peer
+        from skimage.restoration import richardson_lucy as scikit_image
     except ImportError:
-        gap = None
-    else:
-        runs["scikit-image"] = lambda: peer(
+        peer = False
+    gap = None
+    if peer:
+        runs["scikit-image"] = lambda: scikit_image(
             y_numpy, kernel_numpy, num_iter=ITERATIONS, clip=False
         )
         theirs = runs["scikit-image"]()
@@ -141,6 +142,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--turns", type=int, default=7)
+    parser.add_argument("--alone", action="store_true", help="without scikit-image")
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args(argv)
     names = arguments.cases.split(",")
@@ -154,7 +156,9 @@ def main(argv=None):
         "cases": {},
     }
     for name in names:
-        record["cases"][name] = bench(CASES[name], arguments.turns)
+        record["cases"][name] = bench(
+            CASES[name], arguments.turns, peer=not arguments.alone
+        )
         print(name, json.dumps(record["cases"][name], indent=1), flush=True)
     print(table(record))
     if set(names) == set(CASES):

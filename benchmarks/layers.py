@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
-from benchmarks.timing import len_cores
+from benchmarks.timing import calls_at_once, len_cores, queued
 from jdeconv import ops
 
 
@@ -78,12 +79,17 @@ SHAPES = NETWORKS | REPORTS
 
 
 class Candidate(NamedTuple):
-    """Two calls that wait for their result and return it in our layout, as numpy."""
+    """Two calls that wait for their result, and what puts it in our layout, as numpy.
+
+    On an accelerator each is `calls` of them, of which the last is waited for.
+    """
 
     forward: Callable[[], object]
     both: Callable[[], tuple]
     to_ours: Callable[[tuple], tuple[np.ndarray, ...]]
     compile: Callable[[], dict] | None = None  # what compiling takes; empties caches
+    calls: int = 1
+    lower: Callable[[], list[jax.stages.Lowered]] | None = None  # the two programs
 
 
 def _jax_candidate(apply, y, kernel, x_bar, to_ours=None) -> Candidate:
@@ -113,11 +119,14 @@ def _jax_candidate(apply, y, kernel, x_bar, to_ours=None) -> Candidate:
     forward, trained = jax.jit(apply), jax.jit(both)
 
     same = lambda arrays: tuple(map(np.asarray, arrays))  # noqa: E731
+    calls, wait = calls_at_once(), jax.block_until_ready
     return Candidate(
-        lambda: jax.block_until_ready(forward(y, kernel)),
-        lambda: jax.block_until_ready(trained(y, kernel, x_bar)),
+        queued(lambda: forward(y, kernel), wait, calls),
+        queued(lambda: trained(y, kernel, x_bar), wait, calls),
         to_ours or same,
         compile,
+        calls,
+        lambda: [forward.lower(y, kernel), trained.lower(y, kernel, x_bar)],
     )
 
 
@@ -241,13 +250,26 @@ def _torch(s: Shape, y, kernel, x_bar) -> Candidate | None:
         import torch
     except ImportError:
         return None
+    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    if device == "cuda" and not torch.cuda.is_available():
+        return None
     torch.set_num_threads(len_cores())
+    torch.backends.cudnn.benchmark = True
+    exact = jax.config.jax_default_matmul_precision == "highest"
+    torch.backends.cudnn.allow_tf32 = not exact
     function = getattr(torch.nn.functional, f"conv_transpose{s.num_axes}d")
-    first = lambda a: torch.from_numpy(  # noqa: E731
-        np.moveaxis(np.asarray(a), -1, 1).copy(order="C")
-    )
+    dtype = getattr(torch, str(y.dtype))
+    last = {2: torch.channels_last, 3: torch.channels_last_3d}.get(s.num_axes)
+
+    def tensor(array):
+        array = torch.from_numpy(np.array(array, np.float32, order="C"))
+        array = array.to(device, dtype)
+        # On a CPU its own layout is as fast or faster.
+        return array if device == "cpu" or not last else array.to(memory_format=last)
+
+    first = lambda a: tensor(np.moveaxis(np.asarray(a), -1, 1))  # noqa: E731
     y, x_bar = first(y).requires_grad_(), first(x_bar)
-    weight = torch.from_numpy(_channels_first(kernel).copy(order="C")).requires_grad_()
+    weight = tensor(_channels_first(np.asarray(kernel))).requires_grad_()
 
     def apply():
         return function(
@@ -263,6 +285,11 @@ def _torch(s: Shape, y, kernel, x_bar) -> Candidate | None:
         with torch.no_grad():
             return apply()
 
+    def wait(result):
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return result
+
     def both():
         y.grad = weight.grad = None
         x = apply()
@@ -270,11 +297,14 @@ def _torch(s: Shape, y, kernel, x_bar) -> Candidate | None:
         return x, y.grad, weight.grad
 
     def to_ours(tensors):
-        x, y_bar, weight_bar = (t.detach().numpy() for t in tensors)
+        x, y_bar, weight_bar = (t.detach().float().cpu().numpy() for t in tensors)
         kernel_bar = np.moveaxis(weight_bar, (0, 1), (-1, -2))
         return np.moveaxis(x, 1, -1), np.moveaxis(y_bar, 1, -1), kernel_bar
 
-    return Candidate(forward, both, to_ours)
+    calls = calls_at_once()
+    return Candidate(
+        queued(forward, wait, calls), queued(both, wait, calls), to_ours, None, calls
+    )
 
 
 CANDIDATES = {
@@ -289,7 +319,7 @@ CANDIDATES = {
 OURS_AND_LAX = ("jdeconv", "lax")
 
 
-def arrays(s: Shape):
+def arrays(s: Shape, dtype: DTypeLike = jnp.float32):
     """Random y, kernel and cotangent of x."""
     rng = np.random.default_rng(0)
     y = rng.standard_normal((s.batch, *s.size, s.channels), np.float32)
@@ -299,4 +329,4 @@ def arrays(s: Shape):
         (o - 1) * s.stride + s.window - 2 * s.padding + s.output_padding for o in s.size
     ]
     x_bar = rng.standard_normal((s.batch, *n, s.features), np.float32)
-    return jnp.asarray(y), jnp.asarray(kernel), jnp.asarray(x_bar)
+    return tuple(jnp.asarray(a, dtype) for a in (y, kernel, x_bar))

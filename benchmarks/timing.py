@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 PATIENCE_S = 5.0  # for one candidate: a slow one gets fewer turns
+QUEUED = 20  # calls that an accelerator is given at once
 SHORT_S = 0.3
 WARM_S = 0.03
 
@@ -20,7 +22,8 @@ def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[floa
     A call that takes long gets at least 3 turns, and no more than `PATIENCE_S` allows.
     Each call must wait for its own result. A short call is repeated untimed for
     `WARM_S` before the one that counts, as in a training loop: threads of the library
-    before it may still be spinning on a core, and the caches are its predecessor's.
+    before it may still be spinning on a core, and the caches are its predecessor's. (An
+    accelerator has no such threads.)
     """
     least: dict[str, float] = {}
     for name, run in runs.items():
@@ -33,7 +36,7 @@ def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[floa
         for name, run in runs.items():
             if turn >= 3 and turn * least[name] > PATIENCE_S:
                 continue
-            if least[name] < SHORT_S:
+            if least[name] < SHORT_S and calls_at_once() == 1:
                 warm = time.perf_counter()
                 while time.perf_counter() - warm < WARM_S:
                     run()
@@ -41,6 +44,26 @@ def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[floa
             run()
             times[name].append(time.perf_counter() - start)
     return times
+
+
+def queued(start: Callable, wait: Callable, calls: int) -> Callable:
+    """A run of several calls, of which the last is waited for; returns its result.
+
+    An accelerator works on one while Python prepares the next, as in training, so that
+    a call's share of the time is the device's, unless Python is the slower of the two.
+    """
+
+    def run():
+        for _ in range(calls):
+            result = start()
+        return wait(result)
+
+    return run
+
+
+def calls_at_once() -> int:
+    """How many calls `queued` should make: 1 on a CPU."""
+    return 1 if jax.default_backend() == "cpu" else QUEUED
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
@@ -59,22 +82,28 @@ def geometric_mean(values) -> float:
     return statistics.geometric_mean(values)
 
 
-def machine_limits(size: int = 2048, megabytes: int = 16) -> dict[str, float]:
+def machine_limits(dtype: DTypeLike = jnp.float32) -> dict[str, float]:
     """What this device reaches: GFLOP/s of a matrix product, GB/s read and written.
 
-    The copy stays within blocks that the allocator keeps, so no page is fetched anew.
+    On a CPU the copy stays within blocks that the allocator keeps, so no page is
+    fetched anew; on an accelerator it is beyond all caches.
+
+    Args:
+      dtype: of the product's matrices.
     """
-    a = jax.random.normal(jax.random.key(0), (size, size))
+    calls = calls_at_once()
+    size, megabytes = (2048, 16) if calls == 1 else (8192, 1024)
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     b = jax.random.normal(jax.random.key(1), (megabytes << 18,))
     product = jax.jit(lambda a: a @ a)
     shift = jax.jit(lambda b: b + 1)
     times = alternate(
         {
-            "product": lambda: jax.block_until_ready(product(a)),
-            "copy": lambda: jax.block_until_ready(shift(b)),
+            "product": queued(lambda: product(a), jax.block_until_ready, calls),
+            "copy": queued(lambda: shift(b), jax.block_until_ready, calls),
         }
     )
-    best = {name: statistics.median(t) for name, t in times.items()}
+    best = {name: statistics.median(t) / calls for name, t in times.items()}
     return {
         "matmul_gflops": 2e-9 * size**3 / best["product"],
         "copy_gbytes_per_s": 2e-9 * jnp.asarray(b).nbytes / best["copy"],

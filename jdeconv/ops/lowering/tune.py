@@ -1,10 +1,13 @@
 """Measures the lowerings on given problems and keeps the fastest for `auto`."""
 
+import concurrent.futures
 import contextlib
+import functools
 import math
+import os
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +19,7 @@ from jdeconv.ops.lowering.choose import MERGED, REFERENCE, Forms
 from jdeconv.ops.lowering.problem import Problem
 
 _DTYPES = {2: jnp.bfloat16, 4: jnp.float32, 8: jnp.float64}
+_QUEUED = 20  # runs that an accelerator is given at once
 _MARGIN = 0.97  # the reference stays unless another takes less than this share
 
 
@@ -63,7 +67,9 @@ def applicable(p: Problem) -> list[str]:
 def measure(p: Problem, repeats: int = 9) -> dict[str, dict[str, float]]:
     """Median seconds of each lowering for each of the three computations.
 
-    The lowerings take turns, so that a machine that slows down slows all of them.
+    The lowerings take turns, so that a machine that slows down slows all of them. They
+    are compiled side by side. An accelerator is given several runs at once, as in
+    training: what Python needs to start one is no part of the time.
 
     Returns:
       computation (a field of `choose.Forms`) -> lowering -> seconds.
@@ -77,19 +83,28 @@ def measure(p: Problem, repeats: int = 9) -> dict[str, dict[str, float]]:
     kernel = jax.random.normal(keys[1], (*window, p.group_in, out), dtype)
     sizes = [a.input_size for a in p.axes]
     x = jax.random.normal(keys[2], (p.batch, *sizes, p.groups * p.group_in), dtype)
+    lowered = {
+        (computation, name): _lowered(computation, name, p, x, y, kernel)
+        for computation in Forms._fields
+        for name in applicable(p)
+    }
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = dict(
+            zip(lowered, pool.map(lambda low: low.compile(), lowered.values()))
+        )
     times: dict[str, dict[str, float]] = {}
     for computation in Forms._fields:
         runs = {
-            name: _compiled(computation, name, p, x, y, kernel)
+            name: functools.partial(compiled[computation, name], x, y, kernel)
             for name in applicable(p)
         }
         times[computation] = _alternate(runs, repeats)
     return times
 
 
-def _compiled(
+def _lowered(
     computation: str, name: str, p: Problem, x: Array, y: Array, kernel: Array
-) -> Callable[[], Array]:
+) -> jax.stages.Lowered:
     transposed = lowering.conv_transpose_by(name, p.axes, p.groups, part=computation)
     forward = lowering.conv_by(name, p.axes, p.groups, part=computation)
 
@@ -111,22 +126,25 @@ def _compiled(
             lambda k: forward(x, k), k, y
         ),
     }
-    function = functions[p.forward, computation]
-    compiled = jax.jit(function).lower(x, y, kernel).compile()
-    return lambda: jax.block_until_ready(compiled(x, y, kernel))
+    return jax.jit(functions[p.forward, computation]).lower(x, y, kernel)
 
 
-def _alternate(runs: dict[str, Callable], repeats: int) -> dict[str, float]:
+def _alternate(
+    runs: Mapping[str, Callable[[], Array]], repeats: int
+) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in runs}
+    calls = 1 if jax.default_backend() == "cpu" else _QUEUED
     for name in runs:
-        runs[name]()  # the first call is not like the others
+        jax.block_until_ready(runs[name]())  # the first call is not like the others
     for _ in range(repeats):
         for name, run in runs.items():
             if times[name] and times[name][0] > 20 * min(t[0] for t in times.values()):
                 continue  # out of the race
             start = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - start)
+            for _ in range(calls):
+                result = run()
+            jax.block_until_ready(result)
+            times[name].append((time.perf_counter() - start) / calls)
     return {name: statistics.median(t) for name, t in times.items()}
 
 

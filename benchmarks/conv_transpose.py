@@ -111,17 +111,9 @@ def bench(s: Shape, turns: int, precision: str = "float32") -> dict:
     made = {n: c for n, c in made.items() if c is not None}
     gaps = check_equal(made, TOLERANCE[precision])
 
-    def times(part: str) -> dict[str, dict]:
-        found = timing.alternate({n: getattr(c, part) for n, c in made.items()}, turns)
-        return {
-            n: timing.summary([t / made[n].calls for t in seconds])
-            for n, seconds in found.items()
-        }
-
-    forward, both = times("forward"), times("both")
+    forward = timing.per_call({n: c.forward for n, c in made.items()}, turns)
+    both = timing.per_call({n: c.both for n, c in made.items()}, turns)
     asked = to_problem(s, y, kernel)
-    forms = choose.forms(asked)
-    platform = jax.default_backend()
     return {
         "shape": s._asdict(),
         "forward": forward,
@@ -132,7 +124,7 @@ def bench(s: Shape, turns: int, precision: str = "float32") -> dict:
             for n, c in made.items()
             if c.compile and on_cpu and n in OURS_AND_LAX
         },
-        "forms": forms.get(platform, forms["default"])._asdict(),
+        "forms": choose.here(asked)._asdict(),
         "gflops_forward": s.flops / 1e9,
     }
 
@@ -238,8 +230,7 @@ def lowerings(shapes: dict[str, Shape], precision: str) -> dict:
         y, kernel, _ = arrays(s, "bfloat16" if precision == "bfloat16" else "float32")
         p = to_problem(s, y, kernel)
         times = measure(p)
-        forms = choose.forms(p)
-        chosen = forms.get(jax.default_backend(), forms["default"])._asdict()
+        chosen = choose.here(p)._asdict()
         found[name] = {
             part: {n: 1e3 * t for n, t in seconds.items()}
             for part, seconds in times.items()

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
-from benchmarks.timing import calls_at_once, len_cores, queued
+from benchmarks.timing import Queued, len_cores
 from jdeconv import ops
 
 
@@ -79,16 +79,12 @@ SHAPES = NETWORKS | REPORTS
 
 
 class Candidate(NamedTuple):
-    """Two calls that wait for their result, and what puts it in our layout, as numpy.
+    """Two calls that wait for their result, and what puts it in our layout, numpy."""
 
-    On an accelerator each is `calls` of them, of which the last is waited for.
-    """
-
-    forward: Callable[[], object]
-    both: Callable[[], tuple]
+    forward: Queued
+    both: Queued
     to_ours: Callable[[tuple], tuple[np.ndarray, ...]]
     compile: Callable[[], dict] | None = None  # what compiling takes; empties caches
-    calls: int = 1
     lower: Callable[[], list[jax.stages.Lowered]] | None = None  # the two programs
 
 
@@ -119,13 +115,12 @@ def _jax_candidate(apply, y, kernel, x_bar, to_ours=None) -> Candidate:
     forward, trained = jax.jit(apply), jax.jit(both)
 
     same = lambda arrays: tuple(map(np.asarray, arrays))  # noqa: E731
-    calls, wait = calls_at_once(), jax.block_until_ready
+    wait = jax.block_until_ready
     return Candidate(
-        queued(lambda: forward(y, kernel), wait, calls),
-        queued(lambda: trained(y, kernel, x_bar), wait, calls),
+        Queued(lambda: forward(y, kernel), wait),
+        Queued(lambda: trained(y, kernel, x_bar), wait),
         to_ours or same,
         compile,
-        calls,
         lambda: [forward.lower(y, kernel), trained.lower(y, kernel, x_bar)],
     )
 
@@ -301,10 +296,7 @@ def _torch(s: Shape, y, kernel, x_bar) -> Candidate | None:
         kernel_bar = np.moveaxis(weight_bar, (0, 1), (-1, -2))
         return np.moveaxis(x, 1, -1), np.moveaxis(y_bar, 1, -1), kernel_bar
 
-    calls = calls_at_once()
-    return Candidate(
-        queued(forward, wait, calls), queued(both, wait, calls), to_ours, None, calls
-    )
+    return Candidate(Queued(forward, wait), Queued(both, wait), to_ours)
 
 
 CANDIDATES = {

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 PATIENCE_S = 5.0  # for one candidate: a slow one gets fewer turns
-QUEUED = 20  # calls that an accelerator is given at once
+QUEUED_S, MOST_QUEUED = 3e-3, 20  # that an accelerator is given at once: time, calls
 SHORT_S = 0.3
 WARM_S = 0.03
 
@@ -19,12 +19,14 @@ WARM_S = 0.03
 def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[float]]:
     """Seconds of each call; the candidates take turns, so drift hits all alike.
 
-    A call that takes long gets at least 3 turns, and no more than `PATIENCE_S` allows.
+    A call that takes long gets at least 3 turns, and no more than `PATIENCE_S` allows
+    (a fifth of it on an accelerator, which is steadier).
     Each call must wait for its own result. A short call is repeated untimed for
     `WARM_S` before the one that counts, as in a training loop: threads of the library
     before it may still be spinning on a core, and the caches are its predecessor's. (An
     accelerator has no such threads.)
     """
+    patience = PATIENCE_S if jax.default_backend() == "cpu" else PATIENCE_S / 5
     least: dict[str, float] = {}
     for name, run in runs.items():
         run()  # compiles, and touches memory for the first time
@@ -34,9 +36,9 @@ def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[floa
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(turns):
         for name, run in runs.items():
-            if turn >= 3 and turn * least[name] > PATIENCE_S:
+            if turn >= 3 and turn * least[name] > patience:
                 continue
-            if least[name] < SHORT_S and calls_at_once() == 1:
+            if least[name] < SHORT_S and jax.default_backend() == "cpu":
                 warm = time.perf_counter()
                 while time.perf_counter() - warm < WARM_S:
                     run()
@@ -46,24 +48,42 @@ def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[floa
     return times
 
 
-def queued(start: Callable, wait: Callable, calls: int) -> Callable:
+class Queued:
     """A run of several calls, of which the last is waited for; returns its result.
 
     An accelerator works on one while Python prepares the next, as in training, so that
     a call's share of the time is the device's, unless Python is the slower of the two.
+    On a CPU it is one call.
+
+    Args:
+      start: begins a call and returns its result, which need not be there yet.
+      wait: returns the result when it is.
     """
 
-    def run():
-        for _ in range(calls):
-            result = start()
-        return wait(result)
+    def __init__(self, start: Callable, wait: Callable):
+        self._start, self._wait = start, wait
+        self.calls = 0  # not known before the first run
 
-    return run
+    def __call__(self):
+        """The result of the last call."""
+        if not self.calls:
+            self._wait(self._start())  # compiles
+            begin = time.perf_counter()
+            self._wait(self._start())
+            needed = math.ceil(QUEUED_S / (time.perf_counter() - begin))
+            on_cpu = jax.default_backend() == "cpu"
+            self.calls = 1 if on_cpu else min(needed, MOST_QUEUED)
+        for _ in range(self.calls):
+            result = self._start()
+        return self._wait(result)
 
 
-def calls_at_once() -> int:
-    """How many calls `queued` should make: 1 on a CPU."""
-    return 1 if jax.default_backend() == "cpu" else QUEUED
+def per_call(runs: dict[str, Queued], turns: int) -> dict[str, dict]:
+    """`alternate` and `summary` of each run, for one of its calls."""
+    return {
+        name: summary([t / runs[name].calls for t in seconds])
+        for name, seconds in alternate(runs, turns).items()
+    }
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
@@ -91,19 +111,20 @@ def machine_limits(dtype: DTypeLike = jnp.float32) -> dict[str, float]:
     Args:
       dtype: of the product's matrices.
     """
-    calls = calls_at_once()
-    size, megabytes = (2048, 16) if calls == 1 else (8192, 1024)
+    on_cpu = jax.default_backend() == "cpu"
+    size, megabytes = (2048, 16) if on_cpu else (8192, 1024)
     a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     b = jax.random.normal(jax.random.key(1), (megabytes << 18,))
     product = jax.jit(lambda a: a @ a)
     shift = jax.jit(lambda b: b + 1)
-    times = alternate(
+    times = per_call(
         {
-            "product": queued(lambda: product(a), jax.block_until_ready, calls),
-            "copy": queued(lambda: shift(b), jax.block_until_ready, calls),
-        }
+            "product": Queued(lambda: product(a), jax.block_until_ready),
+            "copy": Queued(lambda: shift(b), jax.block_until_ready),
+        },
+        15,
     )
-    best = {name: statistics.median(t) / calls for name, t in times.items()}
+    best = {name: cell["median_ms"] / 1e3 for name, cell in times.items()}
     return {
         "matmul_gflops": 2e-9 * size**3 / best["product"],
         "copy_gbytes_per_s": 2e-9 * jnp.asarray(b).nbytes / best["copy"],

@@ -31,20 +31,23 @@ from jdeconv.ops.lowering import (
     shifts,
     spread,
     sums,
+    swapped,
     winograd,
 )
-from jdeconv.ops.lowering.choose import MERGED, NAMES, REFERENCE, STOCK, Forms
+from jdeconv.ops.lowering.choose import MERGED, NAMES, REFERENCE, STOCK, WHOLE, Forms
 from jdeconv.ops.lowering.problem import problem
 
-LOWERINGS = {
+LOWERINGS: dict[str, Callable[..., Array]] = {
     "lhs_dilation": lhs_dilation.lower,
     "phases": phases.lower,
     "matmul": matmul.lower,
+    WHOLE: functools.partial(matmul.lower, at_once=True),
     "shifts": shifts.lower,
     "sums": sums.lower,
     "spread": spread.lower,
     "planes": planes.lower,
     "winograd": winograd.lower,
+    "swapped": swapped.lower,
 }
 ALGORITHMS = ("auto", *NAMES)
 
@@ -72,7 +75,7 @@ def conv_transpose_by(
             conv_by(name, axes, groups, **numerics),
             lambda kernel: (*sizes, kernel.shape[-2] * groups),
         )
-    if name == "matmul":
+    if name in ("matmul", WHOLE):
         numerics["part"] = part
     return lambda y, kernel: LOWERINGS[name](y, kernel, axes, groups, **numerics)
 
@@ -97,8 +100,8 @@ def conv_by(
     if name == "winograd" and _unstrided(axes) and part != "conv_transpose":
         return lambda x, kernel: winograd.conv(x, kernel, axes, groups, **numerics)
     lower = LOWERINGS[name]
-    if name == "matmul":
-        lower = functools.partial(matmul.lower, part=part, transposed=True)
+    if name in ("matmul", WHOLE):
+        lower = functools.partial(lower, part=part, transposed=True)
     sizes = [a.output_size for a in axes]
     return _transposed(
         lambda y, kernel: lower(y, kernel, axes, groups, **numerics),

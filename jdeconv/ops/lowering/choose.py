@@ -25,15 +25,18 @@ from jdeconv.ops.lowering.problem import Problem
 
 REFERENCE = "lhs_dilation"
 MERGED = "merged"
+WHOLE = "matmul_whole"
 NAMES = (
     REFERENCE,
     "phases",
     "matmul",
+    WHOLE,
     "shifts",
     "sums",
     "spread",
     "planes",
     "winograd",
+    "swapped",
     MERGED,
 )
 
@@ -47,6 +50,9 @@ class Forms(NamedTuple):
 
 
 STOCK = Forms(REFERENCE, REFERENCE, REFERENCE)
+
+# What jax.default_backend() calls "gpu" has these names when a program is lowered.
+_GPUS = ("cuda", "rocm")
 
 _stock_alone = contextvars.ContextVar("stock_alone", default=False)
 
@@ -82,7 +88,29 @@ def forms(problem: Problem) -> dict[str, Forms]:
                 f"unknown lowering {name!r} in {tuned.path()}: must be one of "
                 f"{', '.join(NAMES)}; delete the file and run `jdeconv tune` again"
             )
-    return {"default": STOCK, "cpu": on_cpu(problem)} | measured
+    found = {"default": STOCK, "cpu": on_cpu(problem), "cuda": on_gpu(problem)}
+    for name, choice in measured.items():
+        found |= dict.fromkeys(_GPUS if name == "gpu" else (name,), choice)
+    return found
+
+
+def here(problem: Problem) -> Forms:
+    """The choice for the default backend."""
+    found = forms(problem)
+    names = _GPUS if jax.default_backend() == "gpu" else (jax.default_backend(),)
+    return next((found[n] for n in names if n in found), found["default"])
+
+
+def on_gpu(p: Problem) -> Forms:
+    """The choice for an NVIDIA GPU: the library's own routines, reached another way."""
+    strided = any(a.stride > 1 for a in p.axes)
+    if p.group_in == 1 and p.group_out <= 4 and p.groups > 1 and strided:
+        return Forms("shifts", "sums", "spread")
+    if p.forward:
+        return STOCK
+    if p.groups > 1:
+        return STOCK._replace(kernel_gradient="phases")
+    return STOCK._replace(kernel_gradient="swapped")
 
 
 # CPU. Rates of two cores in 1e9 multiply-adds, or bytes, per second; only their ratios

@@ -43,6 +43,7 @@ class _Products(NamedTuple):
     precision: Any
     part: str
     transposed: bool
+    at_once: bool
 
 
 def lower(
@@ -55,8 +56,11 @@ def lower(
     preferred_element_type=None,
     part: str = "conv_transpose",
     transposed: bool = False,
+    at_once: bool = False,
 ) -> Array:
     """Transposed conv as in `lowering`, for every legal argument.
+
+    All windows are made `at_once` for devices whose memory is all the same to them.
 
     `part` names the computation that will run, a field of `Forms`, and `transposed`
     says that it is this function's transpose in y that will be transposed to it, or
@@ -68,10 +72,10 @@ def lower(
         wide = jnp.promote_types(dtype, jnp.float32)
         y, kernel = y.astype(wide), kernel.astype(wide)
     asked = problem(y, kernel, axes, groups)
-    how = _Products(precision, part, transposed)
+    how = _Products(precision, part, transposed, at_once)
     if asked.from_y:
         x = _gather(asked, y, kernel, how)
-    elif asked.slabs > 1:
+    elif asked.slabs > 1 and not at_once:
         cut = asked.of_slabs()
         x = _scatter(cut, _slabs(asked, cut, y), kernel, how)
         x = x.reshape(y.shape[0], -1, *x.shape[2:])[:, : axes[0].input_size]
@@ -99,6 +103,7 @@ def _gather(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:
             precision=how.precision,
             part=_MIRRORED.get(how.part, how.part),
             transposed=not how.transposed,
+            at_once=how.at_once,
         )
 
     sizes = [a.input_size for a in asked.axes]
@@ -127,7 +132,7 @@ def _scatter(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:
     def chunk(y: Array) -> Array:
         return _overlap_add(asked, _windows(asked, y, matrices, how))
 
-    if asked.chunks == 1:
+    if how.at_once or asked.chunks == 1:
         return chunk(y)
     stacked = y.reshape(asked.chunks, -1, *y.shape[1:])
     # Windows are gathered again where they are needed twice; kept, they would all be in

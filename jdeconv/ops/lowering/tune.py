@@ -15,11 +15,11 @@ from jax import Array
 
 from jdeconv.ops import lowering
 from jdeconv.ops.lowering import choose, merged, tuned
-from jdeconv.ops.lowering.choose import MERGED, REFERENCE, Forms
+from jdeconv.ops.lowering.choose import MERGED, REFERENCE, WHOLE, Forms
 from jdeconv.ops.lowering.problem import Problem
 
 _DTYPES = {2: jnp.bfloat16, 4: jnp.float32, 8: jnp.float64}
-_QUEUED = 20  # runs that an accelerator is given at once
+_QUEUED_S, _MOST_QUEUED = 3e-3, 20  # that an accelerator is given at once: time, runs
 _MARGIN = 0.97  # the reference stays unless another takes less than this share
 
 
@@ -46,17 +46,22 @@ def problems_of(function: Callable, *args, **kwargs) -> list[Problem]:
     return found
 
 
-def applicable(p: Problem) -> list[str]:
-    """The lowerings worth a measurement: those not hopeless to compile."""
+def applicable(p: Problem, computation: str, platform: str) -> list[str]:
+    """The lowerings worth a measurement: those not hopeless, to run or to compile."""
+    on_cpu = platform == "cpu"
     names = [REFERENCE, "phases"]
     if p.pieces * p.groups <= 256:
-        names.append("matmul")
+        names.append("matmul" if on_cpu else WHOLE)
     if p.group_out * math.prod(p.blocks) <= 64 and p.group_in * p.group_out <= 16:
         names.append("shifts")
     if p.taps <= 64 and p.group_in * p.group_out <= 16:
         names += ["sums", "spread"]
     if len(p.axes) > 2:
         names.append("planes")
+    if not on_cpu:
+        # A forward convolution's kernel gradient is so already.
+        swapped = computation == "kernel_gradient" and not p.forward
+        return [*names, "swapped"] if swapped else names
     if p.groups <= 8 and max(p.blocks) > 1:
         names.append("winograd")
     if merged.count(p) > 1:
@@ -83,10 +88,11 @@ def measure(p: Problem, repeats: int = 9) -> dict[str, dict[str, float]]:
     kernel = jax.random.normal(keys[1], (*window, p.group_in, out), dtype)
     sizes = [a.input_size for a in p.axes]
     x = jax.random.normal(keys[2], (p.batch, *sizes, p.groups * p.group_in), dtype)
+    platform = jax.default_backend()
     lowered = {
         (computation, name): _lowered(computation, name, p, x, y, kernel)
         for computation in Forms._fields
-        for name in applicable(p)
+        for name in applicable(p, computation, platform)
     }
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = dict(
@@ -96,7 +102,7 @@ def measure(p: Problem, repeats: int = 9) -> dict[str, dict[str, float]]:
     for computation in Forms._fields:
         runs = {
             name: functools.partial(compiled[computation, name], x, y, kernel)
-            for name in applicable(p)
+            for name in applicable(p, computation, platform)
         }
         times[computation] = _alternate(runs, repeats)
     return times
@@ -133,18 +139,22 @@ def _alternate(
     runs: Mapping[str, Callable[[], Array]], repeats: int
 ) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in runs}
-    calls = 1 if jax.default_backend() == "cpu" else _QUEUED
-    for name in runs:
-        jax.block_until_ready(runs[name]())  # the first call is not like the others
+    calls = {}
+    for name, run in runs.items():
+        jax.block_until_ready(run())  # the first call is not like the others
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        queue = math.ceil(_QUEUED_S / (time.perf_counter() - start))
+        calls[name] = 1 if jax.default_backend() == "cpu" else min(queue, _MOST_QUEUED)
     for _ in range(repeats):
         for name, run in runs.items():
             if times[name] and times[name][0] > 20 * min(t[0] for t in times.values()):
                 continue  # out of the race
             start = time.perf_counter()
-            for _ in range(calls):
+            for _ in range(calls[name]):
                 result = run()
             jax.block_until_ready(result)
-            times[name].append((time.perf_counter() - start) / calls)
+            times[name].append((time.perf_counter() - start) / calls[name])
     return {name: statistics.median(t) for name, t in times.items()}
 
 

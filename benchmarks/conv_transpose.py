@@ -253,6 +253,7 @@ def main(argv=None):
     parser.add_argument("--lowerings", action="store_true")
     parser.add_argument("--precision", choices=TOLERANCE, default="float32")
     parser.add_argument("--batch_factor", type=int, default=1)
+    parser.add_argument("--record", type=pathlib.Path, help="where; after each layer")
     parser.add_argument("--write", action="store_true", help="table into docs/speed.md")
     arguments = parser.parse_args(argv)
     names = arguments.shapes.split(",")
@@ -301,6 +302,8 @@ def main(argv=None):
             f"{n} {c['median_ms']:.2f}" for n, c in cell["forward"].items()
         )
         print(f"{name:26s} both: {row} | forward: {ahead}", flush=True)
+        if arguments.record:
+            arguments.record.write_text(json.dumps(record, indent=1) + "\n")
     record["ratios"] = ratios(record)
     out = RECORDS / f"conv_transpose-{suffix}.json"
     if arguments.shapes == ",".join(SHAPES):

@@ -205,29 +205,52 @@ def _level(x: Array, level: int) -> Array:
     return laplacian_pyramid(x.astype(jnp.float32) / 127.5 - 1)[level]
 
 
+@jax.jit
+def _cut(images: Array, rows: Array, columns: Array) -> Array:
+    """Patches `[B * 128, C, 49]` at places `[B, 128]`."""
+    size = (_PATCH, _PATCH, images.shape[-1])
+
+    def patch(image, row, column):
+        return jax.lax.dynamic_slice(image, (row, column, 0), size)
+
+    found = jax.vmap(jax.vmap(patch, (None, 0, 0)))(images, rows, columns)
+    return jnp.moveaxis(found, -1, -3).reshape(-1, size[-1], _PATCH * _PATCH)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _moment(patches: Array, mean: Array, power: int) -> Array:
+    return ((patches - mean[:, None]) ** power).sum((0, 2))
+
+
+@jax.jit
+def _scaled(patches: Array, mean: Array, factor: Array) -> Array:
+    patches = (patches - mean[:, None]) * factor[:, None]
+    return patches.reshape(len(patches), -1)
+
+
 def _patches(x: np.ndarray, level: int, rng: np.random.Generator) -> Array:
     """Standardised patches of one level, `[N * 128, 49 * C]`."""
-    found = None
+    parts = []
     for start in range(0, len(x), _CHUNK):
-        images = np.asarray(_level(x[start : start + _CHUNK], level))
-        views = np.lib.stride_tricks.sliding_window_view(
-            images, (_PATCH, _PATCH), axis=(1, 2)
-        )  # [B, rows, columns, C, 7, 7]
+        images = _level(x[start : start + _CHUNK], level)
         shape = (len(images), _PATCHES)
-        rows = rng.integers(views.shape[1], size=shape)
-        columns = rng.integers(views.shape[2], size=shape)
-        taken = views[np.arange(len(images))[:, None], rows, columns]
-        if found is None:
-            found = np.empty((len(x), *taken.shape[1:]), np.float32)
-        found[start : start + len(images)] = taken
-    assert found is not None
-    found = found.reshape(-1, x.shape[-1], _PATCH * _PATCH)
-    mean = found.mean((0, 2), keepdims=True, dtype=np.float64)
-    deviation = found.std((0, 2), keepdims=True, dtype=np.float64)
-    found -= mean.astype(np.float32)
-    # Images that are all the same have no deviation, and their patches are all 0.
-    found /= np.maximum(deviation, 1e-12).astype(np.float32)
-    return jnp.asarray(found.reshape(len(found), -1))
+        rows = rng.integers(images.shape[1] - _PATCH + 1, size=shape)
+        columns = rng.integers(images.shape[2] - _PATCH + 1, size=shape)
+        parts.append(_cut(images, rows, columns))
+    count = len(x) * _PATCHES * _PATCH * _PATCH
+
+    def moment(mean: np.ndarray, power: int) -> np.ndarray:
+        sums = [np.asarray(_moment(part, mean, power), np.float64) for part in parts]
+        return np.sum(sums, 0) / count
+
+    first = moment(np.zeros(x.shape[-1], np.float32), 1)
+    mean = first.astype(np.float32)
+    deviation = np.sqrt(moment(mean, 2))
+    # Images that are all the same have no deviation but rounding: their patches are 0.
+    constant = deviation <= 1e-6 * np.hypot(mean, deviation)
+    factor = np.where(constant, 0, 1 / np.where(constant, 1, deviation))
+    factor = factor.astype(np.float32)
+    return jnp.concatenate([_scaled(part, mean, factor) for part in parts])
 
 
 def _directions(channels: int, rng: np.random.Generator) -> np.ndarray:

@@ -18,6 +18,7 @@ import json
 import math
 import pathlib
 import tempfile
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -37,6 +38,7 @@ from benchmarks.timing import median
 from jdeconv import figures
 from jdeconv.ops.geometry import conv_transpose_axes
 from jdeconv.ops.lowering import choose
+from jdeconv.ops.lowering.choose import REFERENCE, Forms
 from jdeconv.ops.lowering.problem import Problem, problem
 from jdeconv.ops.lowering.tune import measure
 from jdeconv.train.records import environment
@@ -223,9 +225,11 @@ def plot(record: dict, path: pathlib.Path) -> None:
     figures.save_plot(figure, path)
 
 
-def lowerings(shapes: dict[str, Shape], precision: str) -> dict:
-    """Each lowering by itself: ms per computation."""
-    found = {}
+def lowerings(
+    shapes: dict[str, Shape], precision: str, keep: Callable[[dict], None]
+) -> None:
+    """Each lowering by itself: ms per computation; `keep` gets it after each layer."""
+    found: dict[str, dict] = {}
     for name, s in shapes.items():
         y, kernel, _ = arrays(s, "bfloat16" if precision == "bfloat16" else "float32")
         p = to_problem(s, y, kernel)
@@ -237,12 +241,35 @@ def lowerings(shapes: dict[str, Shape], precision: str) -> dict:
         }
         taken = sum(times[part][n] for part, n in chosen.items())
         best = sum(min(seconds.values()) for seconds in times.values())
+        stock = sum(seconds[REFERENCE] for seconds in times.values())
+        found[name]["auto"] = chosen
         found[name]["auto_over_best"] = taken / best
+        found[name]["lhs_dilation_over_auto"] = stock / taken
         for part in times:
             row = "  ".join(f"{n} {t:8.2f}" for n, t in found[name][part].items())
             print(f"{name:26s} {part:16s} {row}   auto: {chosen[part]}", flush=True)
         print(f"{name:26s} auto / best {taken / best:.2f}", flush=True)
-    return found
+        keep(found)
+
+
+def lowerings_table(found: dict) -> str:
+    """Of each layer the reference's times and those of the choice, as Markdown."""
+    parts = Forms._fields
+    lines = [
+        "| ms | " + " | ".join(part.replace("_", " ") for part in parts) + " | all |",
+        "|---|" + "---|" * (len(parts) + 1),
+    ]
+    for name, cell in found.items():
+        row = [name]
+        for part in parts:
+            times, chosen = cell[part], cell["auto"][part]
+            text = _number(times[REFERENCE])
+            if chosen != REFERENCE:
+                text += f" -> {_number(times[chosen])} {chosen}"
+            row.append(text)
+        row.append(f"{cell['lhs_dilation_over_auto']:.1f} times")
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
 
 
 def main(argv=None):
@@ -279,10 +306,18 @@ def main(argv=None):
         options += f" --batch_factor {factor}"
     if arguments.lowerings:
         command = f"python -m benchmarks.conv_transpose --lowerings{options}"
-        found = lowerings(shapes, precision)
-        record = {**environment(), "command": command, "lowerings_ms": found}
-        out = RECORDS / f"lowerings-{suffix}.json"
-        out.write_text(json.dumps(record, indent=1) + "\n")
+        about = {**environment(), "command": command}
+        out = arguments.record or RECORDS / f"lowerings-{suffix}.json"
+
+        def keep(found: dict) -> None:
+            content = json.dumps(about | {"lowerings_ms": found}, indent=1)
+            out.write_text(content + "\n")
+
+        lowerings(shapes, precision, keep)
+        found = json.loads(out.read_text())["lowerings_ms"]
+        print(lowerings_table(found))
+        if arguments.write:
+            write_page(lowerings_table(found), out.stem)
         print(out)
         return
     record = {

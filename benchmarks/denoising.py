@@ -6,8 +6,9 @@ FOLDER holds the grey test images in images/set12 and images/bsd68. RUN is a tra
 run's workdir, or the name of published weights. White Gaussian noise of standard
 deviation 15, 25 and 50 of 255, drawn from the number of the image, is neither clipped
 nor rounded; the result is rounded to 8 bits and compared with the whole image. A
-network trained for one level sees that level alone. `dct` and `total_variation`, which
-learned nothing, stand beside it, and a network told nothing of the noise ("blind").
+network trained for one level sees that level alone; all compute in float32. `dct` and
+`total_variation`, which learned nothing, stand beside it, and a network told nothing of
+the noise ("blind").
 
 The means are kept in the workdir, for `benchmarks.results collect`; --write writes
 benchmarks/records/denoising.json and puts the table into docs/networks.md.
@@ -159,7 +160,7 @@ def main(argv=None):
         if pathlib.Path(name).is_dir():
             folder = pathlib.Path(name)
             name = folder.name.rpartition("-")[0] or folder.name
-            runs[name] = train.load_run(folder, given.checkpoint)
+            runs[name] = train.load_run(folder, given.checkpoint, dtype="float32")
             workdirs[name] = folder
         else:
             runs[name] = train.load_published(name)

@@ -170,18 +170,25 @@ class TrainedRun:
         return preprocess.inverse(result, info)
 
 
-def load_run(folder: str | os.PathLike, which: str = "best") -> TrainedRun:
+def load_run(
+    folder: str | os.PathLike, which: str = "best", *, dtype: str | None = None
+) -> TrainedRun:
     """The trained network of a workdir; the data it was trained on is not needed.
 
     Args:
       folder: workdir of the run.
       which: "best" or "latest".
+      dtype: to compute in; None: as in training. The parameters are float32 in any
+        case, so what was trained in bfloat16 on a GPU may be used in "float32".
 
     Raises:
       FileNotFoundError: folder holds no run, or no checkpoint.
-      ValueError: its checkpoints cannot be read.
+      ValueError: its checkpoints cannot be read, or an unknown dtype.
     """
     config, source = records.read_run(folder)
+    if dtype is not None:
+        with config.unlocked():
+            config.dtype = dtype
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     abstract = setup.abstract_state(config, source)
     state, step = _restore(folder, which, abstract, device, ("model",))

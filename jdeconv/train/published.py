@@ -18,7 +18,11 @@ from jdeconv.train.evaluation import TrainedRun, class_names, load_run
 
 
 def save_weights(
-    folder: str | os.PathLike, path: str | os.PathLike, *, which: str = "best"
+    folder: str | os.PathLike,
+    path: str | os.PathLike,
+    *,
+    which: str = "best",
+    dtype: str | None = None,
 ) -> None:
     """Writes the trained network of a workdir as one file, for `models.load`.
 
@@ -29,15 +33,16 @@ def save_weights(
       folder: workdir of the run.
       path: of the file, ending in ".npz".
       which: "best" or "latest" checkpoint.
+      dtype: that the network shall compute in, see `load_run`.
 
     Raises:
       FileNotFoundError: folder holds no run, or no checkpoint.
-      ValueError: another suffix, or checkpoints that cannot be read.
+      ValueError: another suffix, an unknown dtype, or checkpoints that cannot be read.
     """
     path = pathlib.Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"path={str(path)!r}: must end in .npz")
-    run = load_run(folder, which)
+    run = load_run(folder, which, dtype=dtype)
     _, source = records.read_run(folder)
     config = run.config.copy_and_resolve_references()
     complete(config.model)  # so that no later default can change the network

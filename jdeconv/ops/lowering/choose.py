@@ -102,10 +102,10 @@ def here(problem: Problem) -> Forms:
 
 
 def on_gpu(p: Problem) -> Forms:
-    """The choice for an NVIDIA GPU, as measured on one (an H200).
+    """The choice for an NVIDIA GPU, by what was measured on one (an H200, tf32).
 
-    Its library is good at what it has a routine for. The reference's gradient of a
-    strided kernel it has none for: that is up to 60 times slower than `swapped`.
+    Its library is good at what it has a routine for. For the reference's gradient of a
+    strided kernel it has none: that took up to 140 times as long as another form.
     """
     strided = any(a.stride > 1 for a in p.axes)
     if strided and p.groups > 1 and p.group_in == 1 and p.group_out <= 4:
@@ -119,7 +119,7 @@ def on_gpu(p: Problem) -> Forms:
         return _volumes_on_gpu(p, strided)
     if not strided:
         return STOCK
-    if len(p.axes) == 1:
+    if len(p.axes) == 1 or min(a.stride for a in p.axes) >= 4:
         return Forms("phases", "phases", "phases")
     if p.group_in <= _THIN and p.itemsize > 2 and p.pieces <= _MOST_PIECES:
         return Forms("phases", WHOLE, WHOLE)
@@ -127,12 +127,11 @@ def on_gpu(p: Problem) -> Forms:
 
 
 def _volumes_on_gpu(p: Problem, strided: bool) -> Forms:
-    if not strided:
-        wide = min(p.group_in, p.group_out) >= 16 and p.taps > 1
-        return Forms("planes", "planes", "planes") if wide else STOCK
-    if max(p.blocks) == 1 and p.itemsize > 2:  # windows that do not overlap
-        return Forms(WHOLE, WHOLE, WHOLE)
-    return Forms("phases", REFERENCE, "phases")
+    wide = min(p.group_in, p.group_out) >= 16
+    apart = max(p.blocks) == 1  # windows do not overlap
+    if wide and (apart if strided else p.taps > 1):
+        return Forms("planes", "planes", "planes")
+    return Forms("phases", REFERENCE, "phases") if strided else STOCK
 
 
 # CPU. Rates of two cores in 1e9 multiply-adds, or bytes, per second; only their ratios

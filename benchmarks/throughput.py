@@ -63,6 +63,7 @@ MEASURED = (
     "membranes_unet",
     "vae_mnist",
     "vae_keras_mnist",
+    "dcgan_mnist",
     "dcgan_mnist:32",
     "wgan_gp_mnist",
     "vae_gan_mnist:32",

@@ -7,9 +7,9 @@ mmagic's setting, protocol included: 64 x 64, 5000 steps of batch 128, Adam (0.5
     jdeconv train --config configs/dcgan_mnist.py --workdir runs/dcgan_mnist
     jdeconv evaluate --workdir runs/dcgan_mnist --figure
 
-Expected: sliced Wasserstein distance 6.5 (11.2, 3.8 and 4.6 at 64, 32 and 16 px) from the
-10,000 test images and MS-SSIM 0.161, in two minutes of an NVIDIA H200
-(configs/results/dcgan_mnist.json). Published (mmagic): 11.32 (21.16, 4.40 and 8.41),
+Expected: sliced Wasserstein distance 6.5 (11.2, 3.8 and 4.6 at 64, 32 and 16 px) from
+the 10,000 test images and MS-SSIM 0.161, in two minutes of an NVIDIA H200
+(configs/results/dcgan_mnist.json). Published (mmagic): 11.32 (21.16, 4.40 and 8.41) and
 0.1395. As many training images are at 4.2 and 0.147 (`python -m
 benchmarks.real_distance configs/dcgan_mnist.py`).
 

@@ -14,8 +14,8 @@ The argument is the standard deviation of the noise, of 255: 15, 25 (the default
 or "blind": any from 0 to 55, which the network is not told, and 20 layers.
 The PSNR logged is of patches. Expected for 25: Set12 30.32 dB and BSD68 29.13, in four
 minutes of an H200 with other work to do (configs/results/dncnn_train400_25.json).
-Published, after a training that saw four times as many pixels (Zhang et al. 2017): Set12
-32.86, 30.44 and 27.18 dB, BSD68 31.73, 29.23 and 26.23.
+Published, after a training that saw four times as many pixels (Zhang et al. 2017):
+Set12 32.86, 30.44 and 27.18 dB, BSD68 31.73, 29.23 and 26.23.
 """
 
 from jdeconv import train

@@ -65,6 +65,21 @@ SOURCE = {
 }
 
 
+def test_what_was_trained_in_one_type_computes_in_another(workdir, tmp_path, rng):
+    x = rng.random((3, 8, 8, 1), np.float32)
+    exact = train.load_run(workdir, "latest")
+    run = train.load_run(workdir, "latest", dtype="bfloat16")
+    assert run.config.dtype == "bfloat16" != exact.config.dtype
+    found, expected = (np.asarray(r.model(x), np.float32) for r in (run, exact))
+    gap = np.abs(found - expected).max() / np.abs(expected).max()
+    assert 1e-5 < gap < 0.05
+    path = tmp_path / "own.npz"
+    train.save_weights(workdir, path, which="latest", dtype="bfloat16")
+    np.testing.assert_array_equal(models.load(path)(x), run.model(x))
+    with pytest.raises(ValueError, match="dtype='float8'"):
+        train.load_run(workdir, "latest", dtype="float8")
+
+
 def test_suffix_is_part_of_the_name(workdir, tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.npz"):
         train.save_weights(workdir, tmp_path / "weights.zip")

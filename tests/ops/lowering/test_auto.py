@@ -333,8 +333,8 @@ def test_on_a_gpu_the_kernels_gradient_is_one_its_library_has():
         text = traced.lower(lowering_platforms=("cuda",)).as_text()
         kept = [line.partition(" = ")[2] for line in text.splitlines()]
         lines = [line for line in kept if "stablehlo.convolution" in line]
-        # Arguments have other numbers in another program.
-        return [re.sub("%[a-z]*[0-9]+(#[0-9]+)?", "%", line) for line in lines]
+        # Arguments have other names in another program.
+        return [re.sub("%[a-z0-9_#]+", "%", line) for line in lines]
 
     def of_transposed(kernel):
         return jnp.vdot(conv_transpose(y, kernel, **options), x)

@@ -76,21 +76,24 @@ def check_equal(
     return gaps
 
 
-def compile_ahead(shapes: dict[str, Shape], precision: str) -> None:
-    """Compiles jdeconv's and lax's programs of all shapes side by side.
-
-    For accelerators, where a program takes seconds: its convolutions are tried in many
-    ways. They are kept in a folder for this process, where jax finds them later.
-    """
+def keep_programs() -> None:
+    """Lets jax find again, as long as this process lasts, what has been compiled."""
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     jax.config.update("jax_compilation_cache_dir", folder.name)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def compile_ahead(s: Shape, precision: str) -> None:
+    """Compiles jdeconv's and lax's programs of a layer side by side.
+
+    For accelerators, where each takes seconds: convolutions are tried in many ways. It
+    wants `keep_programs`.
+    """
     dtype = "bfloat16" if precision == "bfloat16" else "float32"
     lowered = [
         program
-        for s in shapes.values()
         for name in OURS_AND_LAX
         for program in CANDIDATES[name](s, *arrays(s, dtype)).lower()
     ]
@@ -328,9 +331,12 @@ def main(argv=None):
         ),
         "shapes": {},
     }
-    if jax.default_backend() != "cpu":
-        compile_ahead(shapes, precision)
+    on_cpu = jax.default_backend() == "cpu"
+    if not on_cpu:
+        keep_programs()
     for name, s in shapes.items():
+        if not on_cpu:
+            compile_ahead(s, precision)
         record["shapes"][name] = cell = bench(s, arguments.turns, precision)
         row = "  ".join(f"{n} {c['median_ms']:.2f}" for n, c in cell["both"].items())
         ahead = "  ".join(

@@ -50,6 +50,29 @@ def test_candidates_take_turns_and_slow_ones_fewer(monkeypatch):
     assert math.isclose(summary["median_ms"], 2.0) and summary["runs"] == 3
 
 
+@pytest.mark.parametrize("backend, some", [("cpu", False), ("gpu", True)])
+def test_an_accelerator_is_given_some_calls_at_once(monkeypatch, backend, some):
+    monkeypatch.setattr(timing.jax, "default_backend", lambda: backend)
+    started, waited = [], []
+    run = timing.Queued(lambda: started.append(1) or len(started), waited.append)
+    cell = timing.per_call({"a": run}, turns=3)["a"]
+    assert run.calls == (timing.MOST_QUEUED if some else 1)
+    assert cell["runs"] == 3 and waited[-1] == len(started)  # the last call
+    # One compiles, one says how long it takes; then whole runs.
+    assert (len(started) - 2) % run.calls == 0 and len(started) >= 2 + 5 * run.calls
+
+
+def test_table_of_lowerings_says_what_was_taken():
+    parts = ("conv_transpose", "conv", "kernel_gradient")
+    times = {"lhs_dilation": 2.0, "phases": 0.5}
+    cell = dict.fromkeys(parts, times) | {
+        "auto": dict.fromkeys(parts, "lhs_dilation") | {"kernel_gradient": "phases"},
+        "lhs_dilation_over_auto": 6 / 4.5,
+    }
+    line = conv_transpose.lowerings_table({"unet": cell}).splitlines()[-1]
+    assert line == "| unet | 2 | 2 | 2 -> 0.5 phases | 1.3 times |"
+
+
 def small(name, batch, inputs, targets):
     return networks.NETWORKS[name]._replace(batch=batch, inputs=inputs, targets=targets)
 

@@ -47,6 +47,17 @@ def test_denoising_of_a_folder(tmp_path, rng):
         denoising.run(["bsd68"], tmp_path, {})
 
 
+def test_networks_alone_keep_the_rows_of_the_others():
+    assert set(denoising.methods({})) == {"total_variation", "dct"}
+    assert not denoising.methods({}, networks_alone=True)
+    old = {"set12": {"25": {"dct": {"0": 30.0}, "net": {"0": 29.0}}}}
+    new = {"set12": {"25": {"net": {"0": 31.0}}}, "bsd68": {"25": {"net": {"0": 28.0}}}}
+    found = denoising.merged(old, new)
+    assert found["set12"]["25"] == {"dct": {"0": 30.0}, "net": {"0": 31.0}}
+    assert found["bsd68"]["25"] == {"net": {"0": 28.0}}
+    assert "| net |  | 31.00 |  |  | 28.00 |  |" in denoising.table({"sets": found})
+
+
 def test_brightening_without_learning(rng):
     pytest.importorskip("skimage")
     clean = rng.uniform(0.2, 0.9, (48, 48, 3)).astype(np.float32)

@@ -164,12 +164,18 @@ def test_fista_keeps_to_bounds_and_restarts():
 def test_haar_is_orthonormal_whatever_the_size(shape):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, *shape)), jnp.float32)
     options = {"num_axes": len(shape), "levels": 3}
-    transformed, coarse = haar(x, **options)
-    assert coarse == tuple(-(-n // 8) for n in shape)
-    np.testing.assert_allclose(inverse_haar(transformed, **options), x, atol=1e-5)
+
+    @jax.jit
+    def both_ways(x):
+        transformed, coarse = haar(x, **options)
+        assert coarse == tuple(-(-n // 8) for n in shape)
+        flat, _ = haar(jnp.ones((8,) * len(shape)), **options)
+        return transformed, inverse_haar(transformed, **options), flat
+
+    transformed, back, flat = both_ways(x)
+    np.testing.assert_allclose(back, x, atol=1e-5)
     sums = [jnp.sum(v**2, range(1, v.ndim)) for v in (transformed, x)]
     np.testing.assert_allclose(*sums, rtol=1e-5)
-    flat, _ = haar(jnp.ones((8,) * len(shape)), **options)
     np.testing.assert_allclose(flat.ravel()[1:], 0, atol=1e-5)
 
 

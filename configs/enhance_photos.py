@@ -11,8 +11,9 @@ to the image what it lacks. The folder has colour photographs in `train` and in 
 Expected: 25.9 dB on patches (deviation over three seeds 0.1), where the dark ones have
 10.8; 15 minutes on 2 CPU cores (configs/results/enhance_photos.json). The last command
 sets the network beside gamma correction, histogram equalisation and CLAHE, on whole
-photographs (docs/networks.md). The made darkness follows Wei et al. (2018, "Deep Retinex
-decomposition for low-light enhancement"), who did it by hand, and Foi et al. (2008).
+photographs (docs/networks.md). The made darkness follows Wei et al. (2018, "Deep
+Retinex decomposition for low-light enhancement"), who did it by hand, and Foi et al.
+(2008).
 
 The argument "wide" trains from 1/32 to 1/2 in place of 1/16 to 1/3 (not measured yet).
 """

@@ -88,7 +88,8 @@ BESIDE = {"psnr": ("input_psnr", "input"), "whole_psnr": ("whole_bicubic", "bicu
 ON_TRAINING_IMAGES = ("vae_keras_mnist",)
 # What another command has measured of a run's last step, kept in its workdir.
 KEPT = ("likelihood.json", "whole_images.json")
-LARGEST = 2 << 20  # bytes of weights that are published
+LARGEST = 2_000_000  # bytes of weights that are published
+SHORT = 16  # bits of the mantissa where the whole ones would be too large
 
 
 def kept(workdir: pathlib.Path, step: int) -> dict[str, float]:
@@ -326,7 +327,12 @@ def publish(name: str, workdir: pathlib.Path) -> pathlib.Path:
         raise ValueError(f"{workdir} is no run of the record {path}")
     target = WEIGHTS / f"{name}.npz"
     trial = target.with_name(f".{name}.npz")
-    train.save_weights(workdir, trial, which="latest", dtype="float32")
+    for bits in (23, SHORT):
+        train.save_weights(
+            workdir, trial, which="latest", dtype="float32", mantissa_bits=bits
+        )
+        if trial.stat().st_size <= LARGEST:
+            break
     about, _ = read_weights(trial)
     size = trial.stat().st_size
     if about["step"] != data["steps"] or size > LARGEST:

@@ -23,6 +23,7 @@ def save_weights(
     *,
     which: str = "best",
     dtype: str | None = None,
+    mantissa_bits: int = 23,
 ) -> None:
     """Writes the trained network of a workdir as one file, for `models.load`.
 
@@ -34,14 +35,19 @@ def save_weights(
       path: of the file, ending in ".npz".
       which: "best" or "latest" checkpoint.
       dtype: that the network shall compute in, see `load_run`.
+      mantissa_bits: of float32's 23 that numbers keep: each is rounded by at most
+        2^-(mantissa_bits + 1) of itself, and the file is the smaller.
 
     Raises:
       FileNotFoundError: folder holds no run, or no checkpoint.
-      ValueError: another suffix, an unknown dtype, or checkpoints that cannot be read.
+      ValueError: another suffix, an unknown dtype, mantissa_bits not in 1 .. 23, or
+        checkpoints that cannot be read.
     """
     path = pathlib.Path(path)
     if path.suffix != ".npz":
         raise ValueError(f"path={str(path)!r}: must end in .npz")
+    if not 1 <= mantissa_bits <= 23:
+        raise ValueError(f"mantissa_bits={mantissa_bits}: must be in 1 .. 23")
     run = load_run(folder, which, dtype=dtype)
     _, source = records.read_run(folder)
     config = run.config.copy_and_resolve_references()
@@ -61,8 +67,17 @@ def save_weights(
             zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as archive,
         ):
             for name, array in arrays.items():
+                if array.dtype == np.float32:
+                    array = _rounded(array, mantissa_bits)
                 with archive.open(f"{name}.npy", "w") as entry:
                     np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+def _rounded(array: np.ndarray, mantissa_bits: int) -> np.ndarray:
+    """To the nearest float32 whose last bits are 0, which compress to nothing."""
+    dropped = 23 - mantissa_bits
+    bits = array.view(np.uint32) + np.uint32(1 << dropped >> 1)
+    return (bits >> dropped << dropped).view(np.float32)
 
 
 def load_published(name: str | os.PathLike) -> TrainedRun:

@@ -80,6 +80,20 @@ def test_what_was_trained_in_one_type_computes_in_another(workdir, tmp_path, rng
         train.load_run(workdir, "latest", dtype="float8")
 
 
+def test_rounded_numbers_make_a_smaller_file(workdir, tmp_path):
+    paths = {bits: tmp_path / f"{bits}.npz" for bits in (23, 10)}
+    for bits, path in paths.items():
+        train.save_weights(workdir, path, which="latest", mantissa_bits=bits)
+    assert paths[10].stat().st_size < paths[23].stat().st_size
+    (_, whole), (_, short) = (read_weights(path) for path in paths.values())
+    gaps = [np.abs(short[n] - whole[n]).max() / np.abs(whole[n]).max() for n in whole]
+    assert 0 < max(gaps) <= 2**-11
+    for name, array in whole.items():
+        assert (np.abs(short[name] - array) <= 2**-11 * np.abs(array)).all(), name
+    with pytest.raises(ValueError, match="mantissa_bits=0: must be in 1"):
+        train.save_weights(workdir, tmp_path / "none.npz", mantissa_bits=0)
+
+
 def test_suffix_is_part_of_the_name(workdir, tmp_path):
     with pytest.raises(ValueError, match=r"must end in \.npz"):
         train.save_weights(workdir, tmp_path / "weights.zip")

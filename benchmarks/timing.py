@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-PATIENCE_S = 5.0  # for one candidate: a slow one gets fewer turns
-QUEUED_S, MOST_QUEUED = 3e-3, 20  # that an accelerator is given at once: time, calls
+from jdeconv.ops.lowering.tune import calls_at_once
+
+# For one candidate: a slow one gets fewer turns. A GPU's time is dear.
+PATIENCE_S, PATIENCE_OFF_CPU_S = 5.0, 1.0
 SHORT_S = 0.3
 WARM_S = 0.03
 
@@ -19,14 +21,14 @@ WARM_S = 0.03
 def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[float]]:
     """Seconds of each call; the candidates take turns, so drift hits all alike.
 
-    A call that takes long gets at least 3 turns, and no more than `PATIENCE_S` allows
-    (a fifth of it on an accelerator, which is steadier).
+    A call that takes long gets at least 3 turns, and no more than `PATIENCE_S` allows.
     Each call must wait for its own result. A short call is repeated untimed for
     `WARM_S` before the one that counts, as in a training loop: threads of the library
     before it may still be spinning on a core, and the caches are its predecessor's. (An
     accelerator has no such threads.)
     """
-    patience = PATIENCE_S if jax.default_backend() == "cpu" else PATIENCE_S / 5
+    on_cpu = jax.default_backend() == "cpu"
+    patience = PATIENCE_S if on_cpu else PATIENCE_OFF_CPU_S
     least: dict[str, float] = {}
     for name, run in runs.items():
         run()  # compiles, and touches memory for the first time
@@ -38,7 +40,7 @@ def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[floa
         for name, run in runs.items():
             if turn >= 3 and turn * least[name] > patience:
                 continue
-            if least[name] < SHORT_S and jax.default_backend() == "cpu":
+            if least[name] < SHORT_S and on_cpu:
                 warm = time.perf_counter()
                 while time.perf_counter() - warm < WARM_S:
                     run()
@@ -49,11 +51,7 @@ def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[floa
 
 
 class Queued:
-    """A run of several calls, of which the last is waited for; returns its result.
-
-    An accelerator works on one while Python prepares the next, as in training, so that
-    a call's share of the time is the device's, unless Python is the slower of the two.
-    On a CPU it is one call.
+    """A run of `calls_at_once`, of which the last is waited for; returns its result.
 
     Args:
       start: begins a call and returns its result, which need not be there yet.
@@ -67,12 +65,7 @@ class Queued:
     def __call__(self):
         """The result of the last call."""
         if not self.calls:
-            self._wait(self._start())  # compiles
-            begin = time.perf_counter()
-            self._wait(self._start())
-            needed = math.ceil(QUEUED_S / (time.perf_counter() - begin))
-            on_cpu = jax.default_backend() == "cpu"
-            self.calls = 1 if on_cpu else min(needed, MOST_QUEUED)
+            self.calls = calls_at_once(lambda: self._wait(self._start()))
         for _ in range(self.calls):
             result = self._start()
         return self._wait(result)

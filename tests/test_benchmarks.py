@@ -3,11 +3,13 @@
 import json
 import math
 
+import jax
 import numpy as np
 import pytest
 
 from benchmarks import conv_transpose, networks, timing
 from benchmarks.layers import CANDIDATES, Candidate, Shape, arrays
+from jdeconv.ops.lowering import tune
 
 TINY = {
     "strided": Shape(2, (5, 4), 6, 4, 3, 2, 1, 1),
@@ -52,11 +54,11 @@ def test_candidates_take_turns_and_slow_ones_fewer(monkeypatch):
 
 @pytest.mark.parametrize("backend, some", [("cpu", False), ("gpu", True)])
 def test_an_accelerator_is_given_some_calls_at_once(monkeypatch, backend, some):
-    monkeypatch.setattr(timing.jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
     started, waited = [], []
     run = timing.Queued(lambda: started.append(1) or len(started), waited.append)
     cell = timing.per_call({"a": run}, turns=3)["a"]
-    assert run.calls == (timing.MOST_QUEUED if some else 1)
+    assert run.calls == (tune.MOST_AT_ONCE if some else 1)
     assert cell["runs"] == 3 and waited[-1] == len(started)  # the last call
     # One compiles, one says how long it takes; then whole runs.
     assert (len(started) - 2) % run.calls == 0 and len(started) >= 2 + 5 * run.calls

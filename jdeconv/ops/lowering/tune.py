@@ -19,7 +19,7 @@ from jdeconv.ops.lowering.choose import MERGED, REFERENCE, WHOLE, Forms
 from jdeconv.ops.lowering.problem import Problem
 
 _DTYPES = {2: jnp.bfloat16, 4: jnp.float32, 8: jnp.float64}
-_QUEUED_S, _MOST_QUEUED = 3e-3, 20  # that an accelerator is given at once: time, runs
+_QUEUED_S, MOST_AT_ONCE = 3e-3, 20  # that an accelerator is given: time, runs
 _MARGIN = 0.97  # the reference stays unless another takes less than this share
 
 
@@ -135,17 +135,35 @@ def _lowered(
     return jax.jit(functions[p.forward, computation]).lower(x, y, kernel)
 
 
+def calls_at_once(run: Callable[[], object]) -> int:
+    """How many runs an accelerator should be given at once when they are timed.
+
+    It works on one while Python prepares the next, as in training, so that a run's
+    share of the time is the device's, unless Python is the slower of the two. 1 on a
+    CPU.
+
+    Args:
+      run: waits for its result; it is run twice, the first time untimed.
+    """
+    run()
+    start = time.perf_counter()
+    run()
+    needed = math.ceil(_QUEUED_S / (time.perf_counter() - start))
+    return 1 if jax.default_backend() == "cpu" else min(needed, MOST_AT_ONCE)
+
+
+def _waited(run: Callable[[], Array]) -> Array:
+    return jax.block_until_ready(run())
+
+
 def _alternate(
     runs: Mapping[str, Callable[[], Array]], repeats: int
 ) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in runs}
-    calls = {}
-    for name, run in runs.items():
-        jax.block_until_ready(run())  # the first call is not like the others
-        start = time.perf_counter()
-        jax.block_until_ready(run())
-        queue = math.ceil(_QUEUED_S / (time.perf_counter() - start))
-        calls[name] = 1 if jax.default_backend() == "cpu" else min(queue, _MOST_QUEUED)
+    calls = {
+        name: calls_at_once(functools.partial(_waited, run))
+        for name, run in runs.items()
+    }
     for _ in range(repeats):
         for name, run in runs.items():
             if times[name] and times[name][0] > 20 * min(t[0] for t in times.values()):

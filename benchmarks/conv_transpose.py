@@ -45,6 +45,7 @@ from jdeconv.train.records import environment
 
 # Of the largest entry; sums of up to 1e5 products, after factors of 24, 11 or 8 bits.
 TOLERANCE = {"float32": 2e-4, "tf32": 4e-3, "bfloat16": 3e-2}
+DTYPES = {"float32": "float32", "tf32": "float32", "bfloat16": "bfloat16"}
 # What is compared on an accelerator, where Flax and equinox are lax by other names.
 ON_ACCELERATORS = ("jdeconv", "lax", "PyTorch")
 
@@ -91,11 +92,10 @@ def compile_ahead(s: Shape, precision: str) -> None:
     For accelerators, where each takes seconds: convolutions are tried in many ways. It
     wants `keep_programs`.
     """
-    dtype = "bfloat16" if precision == "bfloat16" else "float32"
     lowered = [
         program
         for name in OURS_AND_LAX
-        for program in CANDIDATES[name](s, *arrays(s, dtype)).lower()
+        for program in CANDIDATES[name](s, *arrays(s, DTYPES[precision])).lower()
     ]
     with concurrent.futures.ThreadPoolExecutor(timing.len_cores()) as pool:
         list(pool.map(lambda program: program.compile(), lowered))
@@ -106,7 +106,7 @@ def bench(s: Shape, turns: int, precision: str = "float32") -> dict:
 
     On a CPU also what compiling takes, and memory.
     """
-    y, kernel, x_bar = arrays(s, "bfloat16" if precision == "bfloat16" else "float32")
+    y, kernel, x_bar = arrays(s, DTYPES[precision])
     on_cpu = jax.default_backend() == "cpu"
     made = {
         n: make(s, y, kernel, x_bar)
@@ -234,7 +234,7 @@ def lowerings(
     """Each lowering by itself: ms per computation; `keep` gets it after each layer."""
     found: dict[str, dict] = {}
     for name, s in shapes.items():
-        y, kernel, _ = arrays(s, "bfloat16" if precision == "bfloat16" else "float32")
+        y, kernel, _ = arrays(s, DTYPES[precision])
         p = to_problem(s, y, kernel)
         times = measure(p)
         chosen = choose.here(p)._asdict()
@@ -326,9 +326,7 @@ def main(argv=None):
     record = {
         **environment(),
         "command": f"python -m benchmarks.conv_transpose{options}",
-        "limits": timing.machine_limits(
-            "bfloat16" if precision == "bfloat16" else "float32"
-        ),
+        "limits": timing.machine_limits(DTYPES[precision]),
         "shapes": {},
     }
     on_cpu = jax.default_backend() == "cpu"

@@ -260,7 +260,7 @@ def _torch(s: Shape, y, kernel, x_bar) -> Candidate | None:
     def tensor(array):
         array = torch.from_numpy(np.array(array, np.float32, order="C"))
         array = array.to(device, dtype)
-        # On a CPU its own layout is as fast or faster.
+        # The CPU's tables are of its own layout.
         return array if device == "cpu" or not last else array.to(memory_format=last)
 
     first = lambda a: tensor(np.moveaxis(np.asarray(a), -1, 1))  # noqa: E731

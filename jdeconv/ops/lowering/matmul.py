@@ -60,7 +60,7 @@ def lower(
 ) -> Array:
     """Transposed conv as in `lowering`, for every legal argument.
 
-    All windows are made `at_once` for devices whose memory is all the same to them.
+    All windows are made `at_once` for GPUs, for which they are not cut to fit a cache.
 
     `part` names the computation that will run, a field of `Forms`, and `transposed`
     says that it is this function's transpose in y that will be transposed to it, or

@@ -129,8 +129,8 @@ LIMITS = {
     "dncnn_train400_25": (
         "For white Gaussian noise of 25 of 255, grey: of other levels it takes off too "
         "much or too little. Below, `psnr` is of patches, `set12_25` of whole images. "
-        "Trained in bfloat16, measured in float32. The numbers in the file are rounded to "
-        "16 bits of the mantissa: whole images come out the same to 0.01 dB."
+        "Trained in bfloat16, measured in float32. The numbers in the file are rounded "
+        "to 16 bits of the mantissa: whole images come out the same to 0.01 dB."
     ),
     "nuclei_unet": (
         "Nuclei under the microscopes of that data set, grey, about as large as there; "

@@ -1,7 +1,6 @@
 """`auto`: three lowerings under one function, the cost model, and the tuned file."""
 
 import json
-import re
 import sys
 
 import jax
@@ -22,6 +21,7 @@ from jdeconv.ops.lowering import (
 )
 from jdeconv.ops.lowering.choose import STOCK, Forms
 from jdeconv.ops.lowering.problem import Problem, problem
+from tests.ops.lowering.problems import VOLUME, asked
 
 EPS = np.finfo(np.float32).eps
 
@@ -206,16 +206,6 @@ def test_images_beyond_the_cache_are_cut_into_slabs(seed, monkeypatch):
     assert cut > 0
 
 
-def asked(batch=128, size=14, channels=32, features=32, window=3, stride=2, groups=1):
-    axes = conv_transpose_axes((size,) * 2, (window,) * 2, strides=stride)
-    return Problem(batch, axes, groups, features // groups, channels // groups, 4)
-
-
-VOLUME = Problem(
-    1, conv_transpose_axes((32,) * 3, (3,) * 3, strides=1), 1, 32, 32, itemsize=4
-)
-
-
 def test_platforms_that_nobody_has_measured_compute_the_stock_form():
     forms = choose.forms(asked())
     assert set(forms) == {"default", "cpu", "cuda"}
@@ -293,69 +283,6 @@ def test_the_choice_is_the_same_on_every_call():
 )
 def test_what_the_cost_model_takes_on_cpu(problem, computation, name):
     assert getattr(choose.forms(problem)["cpu"], computation) == name
-
-
-GPU_VOLUME = VOLUME._replace(
-    axes=conv_transpose_axes((8,) * 3, (3,) * 3, strides=2, padding=1)
-)
-
-
-@pytest.mark.parametrize(
-    "problem, forms",
-    [
-        (asked(), Forms("lhs_dilation", "lhs_dilation", "swapped")),
-        (asked()._replace(forward=True), STOCK),
-        (asked(stride=1), STOCK),
-        (asked(features=3), Forms("phases", "matmul_whole", "matmul_whole")),
-        # In 16 bits windows would be added in float32, which doubles them.
-        (
-            asked(features=3)._replace(itemsize=2),
-            Forms("lhs_dilation", "lhs_dilation", "swapped"),
-        ),
-        (asked(window=16, stride=8), Forms("phases", "phases", "phases")),
-        (asked(groups=32), Forms("shifts", "sums", "spread")),
-        (asked(groups=4), Forms("lhs_dilation", "lhs_dilation", "phases")),
-        (VOLUME, Forms("planes", "planes", "planes")),
-        (GPU_VOLUME, Forms("phases", "lhs_dilation", "phases")),
-    ],
-)
-def test_what_is_taken_on_a_gpu(problem, forms):
-    assert choose.forms(problem)["cuda"] == forms
-
-
-def test_on_a_gpu_the_kernels_gradient_is_one_its_library_has():
-    y, kernel = jnp.ones((2, 8, 8, 16)), jnp.ones((4, 4, 8, 16))
-    x = jnp.ones((2, 16, 16, 8))
-    options = {"strides": 2, "padding": 1}
-
-    def convolutions(f, *args):
-        traced = jax.jit(f).trace(*args)
-        text = traced.lower(lowering_platforms=("cuda",)).as_text()
-        kept = [line.partition(" = ")[2] for line in text.splitlines()]
-        lines = [line for line in kept if "stablehlo.convolution" in line]
-        # Arguments have other names in another program.
-        return [re.sub("%[a-z0-9_#]+", "%", line) for line in lines]
-
-    def of_transposed(kernel):
-        return jnp.vdot(conv_transpose(y, kernel, **options), x)
-
-    def of_forward(kernel):
-        return jnp.vdot(conv(x, kernel, **options), y)
-
-    assert convolutions(jax.grad(of_transposed), kernel) == convolutions(
-        jax.grad(of_forward), kernel
-    )
-
-
-def test_choices_tuned_on_a_gpu_are_found_under_its_names(monkeypatch, tmp_path):
-    monkeypatch.setenv(tuned.VARIABLE, str(tmp_path / "lowerings.json"))
-    choice = Forms("phases", "sums", "matmul")
-    tuned.store("gpu", {asked(): choice})
-    forms = choose.forms(asked())
-    assert forms["cuda"] == forms["rocm"] == choice
-    assert "gpu" not in forms  # jax knows no such platform
-    y, kernel = jnp.ones((128, 14, 14, 32)), jnp.ones((3, 3, 32, 32))
-    assert conv_transpose(y, kernel, strides=2, padding=0).shape == (128, 29, 29, 32)
 
 
 @pytest.mark.parametrize("window, strides", [(4, 2), (3, 1)])

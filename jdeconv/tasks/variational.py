@@ -148,10 +148,10 @@ class Variational(Task):
             )
         return jax.vmap(jax.random.bernoulli)(keys, x).astype(x.dtype)
 
-    def likelihood(self, count: int) -> "Likelihood":
-        """The task whose loss is a part of the importance-sampled likelihood."""
+    def likelihood(self, count: int, at_once: int = 1) -> "Likelihood":
+        """The task whose loss is the importance-sampled likelihood."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return Likelihood(**fields, count=count)
+        return Likelihood(**fields, count=count, at_once=at_once)
 
     def sample(self, model: nnx.Module, key: Array) -> Array:
         """New images: the pixels' probabilities, p(x|z) for z ~ N(0, 1).
@@ -213,30 +213,43 @@ class Variational(Task):
 
 @dataclasses.dataclass(frozen=True)
 class Likelihood(Variational):
-    """Importance-sampled likelihood, of which each call computes some samples.
+    """Importance-sampled likelihood, by K = count samples per example.
 
         log p(x) >= E log 1/K sum_k w_k,   w_k = p(x|z_k) p(z_k) / q(z_k|x)
 
-    The bound is tighter the larger K is, and exact in the limit. Sample k of an example
-    depends on k and the example's key alone, so the sum may be cut up at will.
+    The bound is tighter the larger K is, and exact in the limit.
 
     Attributes:
-      count: samples per call.
+      count: K.
+      at_once: samples per example that are decoded together, a divisor of K. Sample k
+        of an example depends on k and the example's key alone: the result stays.
+
+    Raises:
+      ValueError: at_once is no divisor of count.
 
     References:
       Burda et al., 2016, equation 8.
     """
 
     count: int = 1
+    at_once: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.at_once < 1 or self.count < 1 or self.count % self.at_once:
+            raise ValueError(
+                f"at_once={self.at_once}, count={self.count}: must be >= 1, the first "
+                "a divisor of the second"
+            )
 
     def loss(
         self, model: nnx.Module, batch: Batch, key: Array, *, training: bool = False
     ) -> tuple[Array, dict[str, Array]]:
-        """-log sum_k w_k over the samples first, first + 1, ..., first + count - 1.
+        """-log 1/K sum_k w_k, in nats.
 
         Args:
           model: as for `Variational`, in eval mode.
-          batch: "image" `[B, H, W, C]` and "first" int `[B]`.
+          batch: "image" `[B, H, W, C]`.
           key: `[B]` typed keys, those of the evaluation by `Variational`.
           training: must be False.
 
@@ -247,21 +260,28 @@ class Likelihood(Variational):
             raise ValueError("training=True: Likelihood is for evaluation alone")
         x = self.observed(batch, key)
         mean, log_var = _encode(model, x)
-        index = batch["first"][:, None] + jnp.arange(self.count)
-        keys = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)))(
-            _fold(key, _IMPORTANCE), index
-        )
-        shape = (self.count, mean.shape[-1])
-        eps = jax.vmap(jax.vmap(lambda k: jax.random.normal(k, shape[1:])))(keys)
-        z = mean[:, None] + jnp.exp(0.5 * log_var)[:, None] * eps
-        logits = _decode(model, z.reshape(-1, shape[-1]))
-        target = jnp.repeat(x, self.count, axis=0)
-        log_w = bernoulli_log_likelihood(logits, target).reshape(index.shape)
-        # log p(z) - log q(z|x): the factors (2 pi)^(1/2) cancel.
-        log_w += 0.5 * jnp.sum(
-            jnp.square(eps) - jnp.square(z) + log_var[:, None], axis=-1
-        )
-        return -jax.nn.logsumexp(log_w, axis=1), {}
+        target = jnp.repeat(x, self.at_once, axis=0)
+        key = _fold(key, _IMPORTANCE)
+
+        def log_sum(samples: Array) -> Array:
+            keys = jax.vmap(
+                lambda k: jax.vmap(jax.random.fold_in, (None, 0))(k, samples)
+            )
+            eps = jax.vmap(jax.vmap(lambda k: jax.random.normal(k, mean.shape[1:])))(
+                keys(key)
+            )
+            z = mean[:, None] + jnp.exp(0.5 * log_var)[:, None] * eps
+            logits = _decode(model, z.reshape(-1, z.shape[-1]))
+            log_w = bernoulli_log_likelihood(logits, target).reshape(eps.shape[:2])
+            # log p(z) - log q(z|x): the factors (2 pi)^(1/2) cancel.
+            log_w += 0.5 * jnp.sum(
+                jnp.square(eps) - jnp.square(z) + log_var[:, None], axis=-1
+            )
+            return jax.nn.logsumexp(log_w, axis=1)
+
+        parts = jnp.arange(self.count).reshape(-1, self.at_once)
+        log_sums = jax.lax.map(log_sum, parts)
+        return jnp.log(self.count) - jax.nn.logsumexp(log_sums, axis=0), {}
 
 
 def traversal(model: Any, mean: Array, log_var: Array) -> Array:

@@ -106,8 +106,8 @@ def test_mnist_config_learns_and_is_evaluated(shared_data, tmp_path, capsys):
     kept = json.loads((tmp_path / "likelihood.json").read_text())
     assert kept["test/nll"] == pytest.approx(nll, rel=1e-4)
     assert (kept["num_samples"], kept["step"], kept["examples"]) == (100, 60, 100)
-    assert results.likelihood(tmp_path, 60).keys() == {"test/nll", "test/nll_sem"}
-    assert results.likelihood(tmp_path, 61) == {}
+    assert results.kept(tmp_path, 60).keys() == {"test/nll", "test/nll_sem"}
+    assert results.kept(tmp_path, 61) == {}
     figure = data.read_image(tmp_path / "figure.png")
     # A sheet of 8 x 8 digits of 28 pixels, a pixel apart, doubled; margins of 8.
     sheet = 2 * (8 * 29 - 1), 2 * (8 * 29 - 1)

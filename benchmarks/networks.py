@@ -10,6 +10,10 @@ the losses of three steps, the last of them after two updates, are compared. The
 take turns, each waits for its result. PyTorch runs eagerly, and is left out if it is
 not installed. Writes benchmarks/records/networks-DEVICE-jaxVERSION.json, and with
 --write the table in docs/speed.md.
+
+All three libraries have their memory in huge pages, as `jdeconv train` does
+(`jdeconv.cli.huge_pages`); with the variable GLIBC_TUNABLES set to nothing none has,
+and the record's name ends in -small-pages.
 """
 
 import argparse
@@ -33,6 +37,7 @@ from benchmarks.kits import (
 )
 from benchmarks.report import RECORDS, write_page
 from benchmarks.timing import len_cores, median
+from jdeconv.cli import huge_pages
 from jdeconv.train.records import environment
 
 # By the number of modules, of what two updates change in the loss. Adam's first updates
@@ -272,7 +277,8 @@ def main(argv=None):
     if set(names) == set(NETWORKS):
         version = ".".join(jax.__version__.split(".")[:2])
         RECORDS.mkdir(exist_ok=True)
-        out = RECORDS / f"networks-{jax.default_backend()}-jax{version}.json"
+        pages = "" if huge_pages.asked() else "-small-pages"
+        out = RECORDS / f"networks-{jax.default_backend()}-jax{version}{pages}.json"
         out.write_text(json.dumps(record, indent=1) + "\n")
         print(out)
         if arguments.write:
@@ -280,4 +286,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    huge_pages.ensure()
     main()

@@ -11,6 +11,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from jdeconv.cli import huge_pages
+
 VERBS = {
     "train": "train a network, from a config",
     "sweep": "train a grid of runs of one config, and compare them",
@@ -38,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line.
 
     Args:
-      argv: without the program's name; default `sys.argv[1:]`.
+      argv: without the program's name; None: this process is the program, its
+        arguments are `sys.argv[1:]`, and it may start itself anew (`cli.huge_pages`).
 
     Returns:
       The exit code: 0; 1 if training stopped on NaN; 2 for users' mistakes, which are
@@ -56,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb, *rest = arguments
     if verb not in VERBS:
         return _refuse("jdeconv", f"unknown verb {verb!r}: {_known(verb)}")
+    if argv is None:
+        huge_pages.ensure()
     try:
         return importlib.import_module(f"jdeconv.cli.{verb}").run(rest)
     except SystemExit as stop:  # argparse, after --help or an error

@@ -1,8 +1,10 @@
 """Convolution by the discrete Fourier transform: sizes and transfer functions."""
 
+import functools
 import math
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -68,6 +70,12 @@ def transfer_function(
             f"psf of shape {psf.shape}: must have {len(shape)} axes, none longer than "
             f"in {tuple(shape)}"
         )
+    shift = None if center is None else tuple(center)
+    return _transfer_function(psf, tuple(shape), shift)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _transfer_function(psf: Array, shape: tuple, center: tuple | None) -> Array:
     if center is None:
         return transform(psf, shape)
     kernel = jnp.pad(psf, [(0, n - k) for k, n in zip(psf.shape, shape)])

@@ -10,6 +10,7 @@ depends on and assumes nothing:
     reflect     c b | a b c d | c b         edge    a a | a b c d | d d
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -199,7 +200,7 @@ class Blur:
           ValueError: other spatial sizes, or integers.
         """
         check_image(x, self.shape)
-        return self._linear(self._forward, x)
+        return _blurred(self, x)
 
     def adjoint(self, y: Array) -> Array:
         """The Hermitian adjoint: <blur(x), y> == <x, blur.adjoint(y)> for all x and y.
@@ -214,7 +215,7 @@ class Blur:
           ValueError: other spatial sizes, or integers.
         """
         check_image(y, self.output_shape)
-        return self._linear(self._backward, y)
+        return _adjoint(self, y)
 
     def crop(self, scene: Array) -> Array:
         """The part of a scene `[*batch, *shape]` that the blurred image shows."""
@@ -320,3 +321,17 @@ class Blur:
         otf = self._otfs[frame]
         spectrum = fourier.transform(x, frame) * (jnp.conj(otf) if adjoint else otf)
         return fourier.inverse(spectrum, frame, real=not jnp.iscomplexobj(x))
+
+
+# One program in place of many operations, each of which would be compiled by itself;
+# within another program, a part of it.
+
+
+@functools.partial(jax.jit, inline=True)
+def _blurred(blur: Blur, x: Array) -> Array:
+    return blur._linear(blur._forward, x)
+
+
+@functools.partial(jax.jit, inline=True)
+def _adjoint(blur: Blur, y: Array) -> Array:
+    return blur._linear(blur._backward, y)

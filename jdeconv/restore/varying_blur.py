@@ -12,6 +12,7 @@ approximations of shift-variant blur"; Nagy and O'Leary 1998, "Restoring images 
 by spatially variant blur").
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -144,9 +145,7 @@ class VaryingBlur:
           ValueError: other spatial sizes, or integers.
         """
         check_image(x, self.shape)
-        if jnp.iscomplexobj(x):
-            return self._forward(x.real) + 1j * self._forward(x.imag)
-        return self._forward(x)
+        return _blurred(self, x)
 
     def adjoint(self, y: Array) -> Array:
         """The Hermitian adjoint: <blur(x), y> == <x, blur.adjoint(y)> for all x and y.
@@ -161,9 +160,7 @@ class VaryingBlur:
           ValueError: other spatial sizes, or integers.
         """
         check_image(y, self.output_shape)
-        if jnp.iscomplexobj(y):
-            return self._backward(y.real) + 1j * self._backward(y.imag)
-        return self._backward(y)
+        return _adjoint(self, y)
 
     def crop(self, scene: Array) -> Array:
         """The part of a scene `[*batch, *shape]` that the blurred image shows."""
@@ -251,6 +248,20 @@ class VaryingBlur:
         if self.boundary in ("zero", "circular"):
             return [(c, k - 1 - c) for k, c in pairs]
         return [(k - 1, k - 1) for k, _ in pairs]
+
+
+@functools.partial(jax.jit, inline=True)
+def _blurred(blur: VaryingBlur, x: Array) -> Array:
+    if jnp.iscomplexobj(x):
+        return blur._forward(x.real) + 1j * blur._forward(x.imag)
+    return blur._forward(x)
+
+
+@functools.partial(jax.jit, inline=True)
+def _adjoint(blur: VaryingBlur, y: Array) -> Array:
+    if jnp.iscomplexobj(y):
+        return blur._backward(y.real) + 1j * blur._backward(y.imag)
+    return blur._backward(y)
 
 
 def _lead(image: Array, margins: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -6,9 +6,11 @@ angle * distance (Born and Wolf, "Principles of Optics", 7th ed., section 8.5.2,
 the ring: section 8.6.2).
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -98,6 +100,11 @@ def _ring(
     if shape is None:
         shape = [odd(FIFTH_DARK_RING / scale)] * 2
     check_axes(name, shape, 2)
+    return _pattern(scale, obstruction, tuple(shape))
+
+
+@functools.partial(jax.jit, static_argnames="shape", inline=True)
+def _pattern(scale: Scalar, obstruction: Scalar, shape: tuple[int, ...]) -> Array:
     radii, index = rings(shape)
     v = jnp.asarray(radii, float) * scale
     wave = jinc(v) - obstruction**2 * jinc(obstruction * v)

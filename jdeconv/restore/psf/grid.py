@@ -20,12 +20,6 @@ def grid(shape: Sequence[int]) -> list[Array]:
     return list(jnp.meshgrid(*axes, indexing="ij", sparse=True))
 
 
-def plane_grid(name: str, shape: Sequence[int]) -> list[Array]:
-    """`grid` of a shape that must have two axes."""
-    check_axes(name, shape, 2)
-    return grid(shape)
-
-
 def rings(shape: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """Which pixels of a plane are equally far from its centre.
 

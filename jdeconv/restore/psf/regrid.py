@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -32,6 +33,11 @@ def radial_average(psf: Array) -> Array:
     """
     if psf.ndim < 2:
         raise ValueError(f"psf of shape {psf.shape}: must have two axes or more")
+    return _radial_average(psf)
+
+
+@functools.partial(jax.jit, inline=True)
+def _radial_average(psf: Array) -> Array:
     basis, index = _spline_rings(*psf.shape[-2:])
     # The profile at each radius: the mean of its pixels, smoothed by the projection.
     to_profile = jnp.asarray(basis, psf.dtype)
@@ -108,15 +114,21 @@ def resample(
     if len(shape) != psf.ndim or not all(n >= 1 for n in shape):
         raise ValueError(f"shape={tuple(shape)}: must have {psf.ndim} axes, none empty")
     middle = default_center(shape)
+    weights = []
     for axis, ratio in enumerate(ratios):
         places = at[axis] + (np.arange(shape[axis]) - middle[axis]) * ratio
         apart = np.arange(psf.shape[axis]) - places[:, None]
         t = apart / max(ratio, 1.0)
-        weights = np.where(abs(t) < _LOBES, np.sinc(t) * np.sinc(t / _LOBES), 0)
+        lanczos = np.where(abs(t) < _LOBES, np.sinc(t) * np.sinc(t / _LOBES), 0)
+        weights.append(jnp.asarray(lanczos.T, psf.dtype))
+    return _combined(psf, weights)
+
+
+@functools.partial(jax.jit, inline=True)
+def _combined(psf: Array, weights: list[Array]) -> Array:
+    for axis, matrix in enumerate(weights):
         moved = jnp.moveaxis(psf, axis, -1)
-        moved = jnp.matmul(
-            moved, jnp.asarray(weights.T, psf.dtype), precision="highest"
-        )
+        moved = jnp.matmul(moved, matrix, precision="highest")
         psf = jnp.moveaxis(moved, -1, axis)
     psf = jnp.maximum(psf, 0)
     return psf / psf.sum()

@@ -1,5 +1,6 @@
 """The common shapes: Gaussian, linear motion, defocus, and a shaken camera's path."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -7,7 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jdeconv.restore.psf.grid import Scalar, grid, hypot, odd, plane_grid, positive
+from jdeconv.restore.psf.grid import Scalar, check_axes, grid, hypot, odd, positive
+
+# One program in place of many operations, each of which would be compiled by itself.
+_compiled = functools.partial(jax.jit, static_argnames="shape", inline=True)
 
 
 def gaussian(
@@ -43,6 +47,11 @@ def gaussian(
         positive(std=value)
     if shape is None:
         shape = [odd(4 * s) for s in stds]
+    return _gaussian(stds, tuple(shape))
+
+
+@_compiled
+def _gaussian(stds: list[Scalar], shape: tuple[int, ...]) -> Array:
     factors = [jnp.exp(-((r / s) ** 2) / 2) for r, s in zip(grid(shape), stds)]
     psf = math.prod(factors[1:], start=factors[0])
     return psf / psf.sum()
@@ -65,7 +74,13 @@ def motion(length: Scalar, angle: Scalar, shape: Sequence[int] | None = None) ->
     positive(length=length)
     if shape is None:
         shape = [odd(length / 2 + 0.5)] * 2
-    down, right = plane_grid("motion", shape)
+    check_axes("motion", shape, 2)
+    return _motion(length, angle, tuple(shape))
+
+
+@_compiled
+def _motion(length: Scalar, angle: Scalar, shape: tuple[int, ...]) -> Array:
+    down, right = grid(shape)
     radians = jnp.deg2rad(angle)
     along = right * jnp.cos(radians) - down * jnp.sin(radians)
     across = right * jnp.sin(radians) + down * jnp.cos(radians)
@@ -91,7 +106,13 @@ def disk(radius: Scalar, shape: Sequence[int] | None = None) -> Array:
     positive(radius=radius)
     if shape is None:
         shape = [odd(radius + 0.5)] * 2
-    down, right = plane_grid("disk", shape)
+    check_axes("disk", shape, 2)
+    return _disk(radius, tuple(shape))
+
+
+@_compiled
+def _disk(radius: Scalar, shape: tuple[int, ...]) -> Array:
+    down, right = grid(shape)
     psf = jnp.clip(radius + 0.5 - hypot(down, right), 0.0, 1.0)
     return psf / psf.sum()
 
@@ -130,7 +151,15 @@ def trajectory(
         raise ValueError(f"num_points={num_points}: must be >= 2")
     if shape is None:
         shape = [odd(length / 2 + 1)] * 2
-    down, right = plane_grid("trajectory", shape)
+    check_axes("trajectory", shape, 2)
+    return _trajectory(key, length, bend, tuple(shape), num_points)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4), inline=True)
+def _trajectory(
+    key: Array, length: Scalar, bend: Scalar, shape: tuple[int, ...], num_points: int
+) -> Array:
+    down, right = grid(shape)
     start, turns = jax.random.split(key)
     drift = jnp.cumsum(jax.random.normal(turns, (num_points,))) / num_points**0.5
     heading = jax.random.uniform(start, maxval=2 * jnp.pi) + bend * drift

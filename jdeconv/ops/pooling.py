@@ -1,8 +1,10 @@
 """Pooling, and the unpooling that puts values back where they came from."""
 
+import functools
 import math
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -80,14 +82,22 @@ def _max_and_place(
     x, batch, axes = _resolve(x, window, strides, padding)
     if jnp.issubdtype(x.dtype, jnp.complexfloating):
         raise TypeError(f"x has dtype {x.dtype}: complex numbers have no maximum")
+    y, place = _maxima(x, tuple(axes), with_place)
+    shape = batch + y.shape[1:]
+    return y.reshape(shape), None if place is None else place.reshape(shape)
+
+
+# One program in place of many operations, each of which would be compiled by itself;
+# within another program, a part of it. So are all of these.
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _maxima(x: Array, axes: tuple[Axis, ...], with_place: bool):
     y = x
     place: Array | None = jnp.zeros(x.shape, jnp.int32) if with_place else None
     step = 1  # of the flat index, along the axis at hand
     for i, axis in reversed(list(enumerate(axes, start=1))):
         y, place = _max_along(y, place, i, axis, step)
         step *= axis.input_size
-    shape = batch + y.shape[1:]
-    return y.reshape(shape), None if place is None else place.reshape(shape)
+    return y, place
 
 
 def _max_along(
@@ -202,8 +212,13 @@ def max_unpool(
             f"y has shape {y.shape}: must be [*batch, *pooled, channels] with "
             f"{num_axes} spatial axes"
         )
+    return _unpooled(y, switches, sizes, combine)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _unpooled(y: Array, switches: Array, sizes: tuple[int, ...], combine: str) -> Array:
     dtype = y.dtype
-    y, batch = merge_batch(y, num_axes)
+    y, batch = merge_batch(y, len(sizes))
     channels = y.shape[-1]
     y = y.reshape(y.shape[0], math.prod(y.shape[1:-1]), channels).astype(
         sum_type(dtype)
@@ -243,7 +258,14 @@ def avg_pool(
       `[*batch, *pooled, channels]`.
     """
     x, batch, axes = _resolve(x, window, strides, padding)
-    dtype = floating_type(x)
+    floating_type(x)
+    x = _means(x, tuple(axes), count_include_pad)
+    return x.reshape(batch + x.shape[1:])
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
+def _means(x: Array, axes: tuple[Axis, ...], count_include_pad: bool) -> Array:
+    dtype = x.dtype
     x = x.astype(sum_type(dtype))
     for i, a in enumerate(axes, start=1):
         x = _sum_along(x, i, a)
@@ -252,7 +274,7 @@ def avg_pool(
             start = np.arange(a.output_size) * a.stride - a.low
             count = np.minimum(start + a.window, a.input_size) - np.maximum(start, 0)
         x = x / jnp.asarray(count.reshape(_along(i, x.ndim)), x.dtype)
-    return x.astype(dtype).reshape(batch + x.shape[1:])
+    return x.astype(dtype)
 
 
 def _sum_along(x: Array, axis: int, a: Axis) -> Array:
@@ -292,7 +314,13 @@ def adaptive_avg_pool(x: Array, output_size: Sequence[int]) -> Array:
             f"x has shape {x.shape}: must be [*batch, *spatial, channels] with "
             f"{len(sizes)} spatial axes, none of them empty"
         )
-    dtype = floating_type(x)
+    floating_type(x)
+    return _cell_means(x, sizes)
+
+
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _cell_means(x: Array, sizes: tuple[int, ...]) -> Array:
+    dtype = x.dtype
     x = x.astype(sum_type(dtype))
     for i, p in enumerate(sizes):
         axis = x.ndim - 1 - len(sizes) + i

@@ -5,6 +5,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -203,7 +204,22 @@ def resize(
             f"x has shape {x.shape}: must be [*batch, *spatial, channels] with "
             f"{len(size)} spatial axes, none of them empty"
         )
-    dtype = floating_type(x)
+    floating_type(x)
+    return _resized(x, size, method, align_corners, antialias, border)
+
+
+# One program in place of many operations, each of which would be compiled by itself;
+# within another program, a part of it.
+@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4, 5), inline=True)
+def _resized(
+    x: Array,
+    size: tuple[int, ...],
+    method: str,
+    align_corners: bool,
+    antialias: bool,
+    border: str,
+) -> Array:
+    dtype = x.dtype
     x = x.astype(sum_type(dtype))
     for i, new in enumerate(size):
         axis = x.ndim - 1 - len(size) + i

@@ -164,20 +164,16 @@ def conv_transpose(
         raise ValueError(
             f"algorithm={algorithm!r}: must be one of {', '.join(ALGORITHMS)}"
         )
-
-    def by(name: str, part: str = "conv_transpose") -> _Bilinear:
-        return conv_transpose_by(name, axes, groups, part=part, **numerics)
-
     if algorithm != "auto":
-        return by(algorithm)(y, kernel)
+        return _named(algorithm, axes, groups, **numerics)(y, kernel)
     forms = choose.forms(problem(y, kernel, axes, groups))
     if all(f == STOCK for f in forms.values()):
-        return by(REFERENCE)(y, kernel)
-    return _bilinear(
-        _per_platform(forms, lambda f: by(f.conv_transpose)),
-        _per_platform(forms, lambda f: by(f.conv, "conv")),
-        _per_platform(forms, lambda f: by(f.kernel_gradient, "kernel_gradient")),
-    )(y, kernel)
+        return conv_transpose_by(REFERENCE, axes, groups, **numerics)(y, kernel)
+    order = ("conv_transpose", "conv", "kernel_gradient")
+    choice = tuple(forms.items())
+    return _chosen(conv_transpose_by, order, axes, groups, choice, **numerics)(
+        y, kernel
+    )
 
 
 def conv(
@@ -188,19 +184,43 @@ def conv(
     **numerics,
 ) -> Array:
     """Computes the forward conv `[batch, *n, in] -> [batch, *o, out]`."""
-
-    def by(name: str, part: str = "conv") -> _Bilinear:
-        return conv_by(name, axes, groups, part=part, **numerics)
-
     result_type = numerics.get("preferred_element_type") or x.dtype
     forms = choose.forms(problem(x, kernel, axes, groups, forward=True))
     if result_type != x.dtype or all(f == STOCK for f in forms.values()):
-        return by(REFERENCE)(x, kernel)
-    return _bilinear(
-        _per_platform(forms, lambda f: by(f.conv)),
-        _per_platform(forms, lambda f: by(f.conv_transpose, "conv_transpose")),
-        _per_platform(forms, lambda f: by(f.kernel_gradient, "kernel_gradient")),
-    )(x, kernel)
+        return conv_by(REFERENCE, axes, groups, **numerics)(x, kernel)
+    order = ("conv", "conv_transpose", "kernel_gradient")
+    choice = tuple(forms.items())
+    return _chosen(conv_by, order, axes, groups, choice, **numerics)(x, kernel)
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(name: str, axes: tuple[Axis, ...], groups: int, **numerics) -> _Bilinear:
+    """The transposed conv by one lowering; as `_chosen` one program."""
+    function = conv_transpose_by(name, axes, groups, **numerics)
+    return function if name == REFERENCE else jax.jit(function)
+
+
+@functools.lru_cache(maxsize=1024)
+def _chosen(
+    by: Callable[..., _Bilinear],
+    order: tuple[str, str, str],
+    axes: tuple[Axis, ...],
+    groups: int,
+    forms: tuple[tuple[str, Forms], ...],
+    **numerics,
+) -> _Bilinear:
+    """The value and its two derivatives, `order`, each by the form chosen for it.
+
+    Called by itself it is one program in place of many operations, each of which would
+    be compiled and started by itself. The same question gets the same function: by
+    that JAX knows what it has compiled.
+    """
+
+    def pick(part: str) -> Callable[[Forms], _Bilinear]:
+        return lambda f: by(getattr(f, part), axes, groups, part=part, **numerics)
+
+    parts = (_per_platform(dict(forms), pick(part)) for part in order)
+    return jax.jit(_bilinear(*parts))
 
 
 def _per_platform(
@@ -210,11 +230,13 @@ def _per_platform(
 
     Platforms for which `pick` gives the default's computation are left out.
     """
-    default = forms["default"]
-    others = {p: pick(f) for p, f in forms.items() if f != default and p != "default"}
+    default = pick(forms["default"])
+    others = {
+        p: pick(f) for p, f in forms.items() if f != forms["default"] and p != "default"
+    }
     if not others:
-        return pick(default)
-    return lambda a, b: lax.platform_dependent(a, b, default=pick(default), **others)
+        return default
+    return lambda a, b: lax.platform_dependent(a, b, default=default, **others)
 
 
 def _bilinear(value: _Bilinear, by_image: _Bilinear, by_kernel: _Bilinear) -> _Bilinear:

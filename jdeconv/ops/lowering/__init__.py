@@ -195,9 +195,8 @@ def conv(
 
 @functools.lru_cache(maxsize=1024)
 def _named(name: str, axes: tuple[Axis, ...], groups: int, **numerics) -> _Bilinear:
-    """The transposed conv by one lowering; as `_chosen` one program."""
-    function = conv_transpose_by(name, axes, groups, **numerics)
-    return function if name == REFERENCE else jax.jit(function)
+    """The transposed conv by one lowering."""
+    return _one_program(conv_transpose_by(name, axes, groups, **numerics))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -211,32 +210,44 @@ def _chosen(
 ) -> _Bilinear:
     """The value and its two derivatives, `order`, each by the form chosen for it.
 
-    Called by itself it is one program in place of many operations, each of which would
-    be compiled and started by itself. The same question gets the same function: by
-    that JAX knows what it has compiled.
+    The same question gets the same function: by that JAX knows what it has compiled.
     """
 
-    def pick(part: str) -> Callable[[Forms], _Bilinear]:
-        return lambda f: by(getattr(f, part), axes, groups, part=part, **numerics)
+    def per_platform(part: str) -> _Bilinear:
+        """Resolved when a program is lowered: right on each platform it is made for.
 
-    parts = (_per_platform(dict(forms), pick(part)) for part in order)
-    return jax.jit(_bilinear(*parts))
+        Those that compute this part as the default does are left out.
+        """
+        names = {platform: getattr(f, part) for platform, f in forms}
+        function = {
+            name: by(name, axes, groups, part=part, **numerics)
+            for name in set(names.values())
+        }
+        default = names.pop("default")
+        others = {p: function[name] for p, name in names.items() if name != default}
+        if not others:
+            return function[default]
+        return functools.partial(
+            lax.platform_dependent, default=function[default], **others
+        )
+
+    return _one_program(_bilinear(*map(per_platform, order)))
 
 
-def _per_platform(
-    forms: dict[str, Forms], pick: Callable[[Forms], _Bilinear]
-) -> _Bilinear:
-    """Resolved when a program is lowered, so one exported for several is right on each.
+def _one_program(function: _Bilinear) -> _Bilinear:
+    """The function, compiled as one program where it is called by itself.
 
-    Platforms for which `pick` gives the default's computation are left out.
+    There each of its operations would be compiled and started by itself. Within another
+    program it is a part of that: as a call, a training step took up to four times as
+    long, for where the platform is an argument the choice by it comes too late.
     """
-    default = pick(forms["default"])
-    others = {
-        p: pick(f) for p, f in forms.items() if f != forms["default"] and p != "default"
-    }
-    if not others:
-        return default
-    return lambda a, b: lax.platform_dependent(a, b, default=default, **others)
+    compiled = jax.jit(function)
+
+    def either(image: Array, kernel: Array) -> Array:
+        traced = any(isinstance(a, jax.core.Tracer) for a in (image, kernel))
+        return (function if traced else compiled)(image, kernel)
+
+    return either
 
 
 def _bilinear(value: _Bilinear, by_image: _Bilinear, by_kernel: _Bilinear) -> _Bilinear:

@@ -1,5 +1,6 @@
 """`auto`: three lowerings under one function, the cost model, and the tuned file."""
 
+import functools
 import json
 import sys
 
@@ -252,6 +253,35 @@ def test_nothing_of_the_choice_is_left_in_the_program(rng):
     f = jax.jit(jax.grad(lambda k: jnp.sum(conv_transpose(y, k, strides=2) ** 2)))
     text = f.lower(kernel).compile().as_text()
     assert "conditional" not in text and "platform_index" not in text
+
+
+def test_platforms_that_agree_are_not_told_apart(monkeypatch):
+    """In a program within a program the choice would come after XLA's passes for it."""
+    forms = choose.Forms("lhs_dilation", "phases", "lhs_dilation")
+    monkeypatch.setattr(choose, "on_cpu", lambda p: forms)
+    monkeypatch.setattr(choose, "on_gpu", lambda p: forms)
+    y, kernel = jnp.ones((1, 5, 5, 2)), jnp.ones((3, 3, 1, 2))
+
+    def gradient(argument):
+        return jax.grad(lambda *a: jnp.sum(conv_transpose(*a, strides=2)), argument)
+
+    choices = [
+        str(jax.make_jaxpr(f)(y, kernel)).count("platform_index[")
+        for f in (functools.partial(conv_transpose, strides=2), gradient(1))
+    ]
+    assert choices == [0, 0]
+    assert "platform_index[" in str(jax.make_jaxpr(gradient(0))(y, kernel))
+
+
+def test_a_layer_is_one_program_by_itself_and_no_call_within_another(caplog):
+    y, kernel = jnp.ones((1, 5, 6, 2)), jnp.ones((3, 3, 1, 2))
+    layer = functools.partial(conv_transpose, strides=2)
+    (equation,) = jax.make_jaxpr(layer)(y, kernel).eqns
+    assert "custom_jvp" in equation.primitive.name
+    with jax.log_compiles():
+        layer(y, kernel)
+    starts = [r for r in caplog.messages if r.startswith("Compiling")]
+    assert len(starts) == 1
 
 
 def test_the_choice_is_the_same_on_every_call():

@@ -89,7 +89,7 @@ ON_TRAINING_IMAGES = ("vae_keras_mnist",)
 # What another command has measured of a run's last step, kept in its workdir.
 KEPT = ("likelihood.json", "whole_images.json")
 LARGEST = 2_000_000  # bytes of weights that are published
-SHORT = 16  # bits of the mantissa where the whole ones would be too large
+BITS = (23, 16, 14)  # of the mantissa: the most that keep a file below that
 
 
 def kept(workdir: pathlib.Path, step: int) -> dict[str, float]:
@@ -327,7 +327,7 @@ def publish(name: str, workdir: pathlib.Path) -> pathlib.Path:
         raise ValueError(f"{workdir} is no run of the record {path}")
     target = WEIGHTS / f"{name}.npz"
     trial = target.with_name(f".{name}.npz")
-    for bits in (23, SHORT):
+    for bits in BITS:
         train.save_weights(
             workdir, trial, which="latest", dtype="float32", mantissa_bits=bits
         )

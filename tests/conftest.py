@@ -18,6 +18,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # into parts for many cores is of no use. XLA aborts on a flag that it does not know:
 # these are flags of the locked version.
 few = os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS") == "1"
+if few:  # nor is it of use to write into every operation where it came from
+    os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 if few and importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ["XLA_FLAGS"] = " ".join(
         [

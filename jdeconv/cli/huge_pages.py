@@ -2,8 +2,8 @@
 
 XLA's CPU backend takes the memory of a program's intermediate results from malloc when
 the program starts and gives it back at its end. Above 32 MiB glibc passes both on to
-the kernel, which fills pages of 4 KiB with zeros, a fault for each: up to a third of a
-training step. With pages of 2 MiB that is little (docs/speed.md, "Memory").
+the kernel, which fills pages of 4 KiB with zeros, a fault for each: of some training a
+third of the CPU's time, and with pages of 2 MiB a tenth (docs/speed.md, "Memory").
 glibc reads whether it is to ask for them when a process starts, hence a new start.
 """
 

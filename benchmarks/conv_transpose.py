@@ -7,8 +7,8 @@
 Forward, and forward + backward (gradients to the input and to the kernel), in one
 process, the candidates taking turns; every output and gradient is compared with stock
 lax's before anything is timed. A peer that is not installed is left out. Writes
-benchmarks/records/conv_transpose-DEVICE-jaxVERSION.json, the tables of docs/speed.md
-(with --write) and docs/speed-DEVICE-jaxVERSION.png.
+benchmarks/records/conv_transpose-DEVICE-jaxVERSION.json and, with --write, the table in
+docs/speed.md and docs/speed-DEVICE-jaxVERSION.png.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import json
 import math
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import jax
 import numpy as np
@@ -86,14 +86,15 @@ def keep_programs() -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def compile_ahead(s: Shape, precision: str) -> None:
-    """Compiles jdeconv's and lax's programs of a layer side by side.
+def compile_ahead(shapes: Iterable[Shape], precision: str) -> None:
+    """Compiles jdeconv's and lax's programs of all layers side by side.
 
     For accelerators, where each takes seconds: convolutions are tried in many ways. It
     wants `keep_programs`.
     """
     lowered = [
         program
+        for s in shapes
         for name in OURS_AND_LAX
         for program in CANDIDATES[name](s, *arrays(s, DTYPES[precision])).lower()
     ]
@@ -332,9 +333,9 @@ def main(argv=None):
     on_cpu = jax.default_backend() == "cpu"
     if not on_cpu:
         keep_programs()
+        compile_ahead(shapes.values(), precision)
+    out = arguments.record or RECORDS / f"conv_transpose-{suffix}.json"
     for name, s in shapes.items():
-        if not on_cpu:
-            compile_ahead(s, precision)
         record["shapes"][name] = cell = bench(s, arguments.turns, precision)
         row = "  ".join(f"{n} {c['median_ms']:.2f}" for n, c in cell["both"].items())
         ahead = "  ".join(
@@ -342,14 +343,13 @@ def main(argv=None):
         )
         print(f"{name:26s} both: {row} | forward: {ahead}", flush=True)
         if arguments.record:
-            arguments.record.write_text(json.dumps(record, indent=1) + "\n")
+            out.write_text(json.dumps(record, indent=1) + "\n")
     record["ratios"] = ratios(record)
-    out = RECORDS / f"conv_transpose-{suffix}.json"
-    if arguments.shapes == ",".join(SHAPES):
+    if arguments.record or set(names) >= set(NETWORKS):
         out.write_text(json.dumps(record, indent=1) + "\n")
-        plot(record, ROOT / "docs" / f"speed-{suffix}.png")
         if arguments.write:
             write_page(table(record), suffix)
+            plot(record, ROOT / "docs" / f"speed-{suffix}.png")
     print(table(record))
     for name, value in record["ratios"].items():
         print(f"{name}: {value:.2f}")

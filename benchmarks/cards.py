@@ -102,7 +102,7 @@ LIMITS = {
     ),
     "vae_mnist": (
         "Knows digits whose pixels are black or white, 28 x 28. Below, `nll` is the "
-        "bound on -log p(x) by 500 importance samples, `elbo` the one by a single "
+        "bound on -log p(x) by 5000 importance samples, `elbo` the one by a single "
         "draw. The numbers in the file are rounded to 14 bits of the mantissa."
     ),
     "vae_keras_mnist": (

@@ -308,8 +308,9 @@ def main(argv=None):
     if factor > 1:
         suffix += f"-x{factor}"
         options += f" --batch_factor {factor}"
+    chosen = "" if set(names) == set(SHAPES) else f" --shapes {arguments.shapes}"
     if arguments.lowerings:
-        command = f"python -m benchmarks.conv_transpose --lowerings{options}"
+        command = f"python -m benchmarks.conv_transpose --lowerings{options}{chosen}"
         about = {**environment(), "command": command}
         out = arguments.record or RECORDS / f"lowerings-{suffix}.json"
 
@@ -326,7 +327,7 @@ def main(argv=None):
         return
     record = {
         **environment(),
-        "command": f"python -m benchmarks.conv_transpose{options}",
+        "command": f"python -m benchmarks.conv_transpose{options}{chosen}",
         "limits": timing.machine_limits(DTYPES[precision]),
         "shapes": {},
     }

@@ -227,17 +227,29 @@ def _noted_sizes(folder: pathlib.Path) -> dict[str, dict[str, int]]:
 def _read(path, abstract: TrainState, sharding: Sharding, parts: tuple[str, ...]):
     from orbax.checkpoint.experimental import v1 as ocp
 
+    metadata = ocp.checkpointables_metadata(path)
+
+    def stored(name: str, leaf: str) -> str:
+        # Of variables, which states held before they held bare arrays.
+        older = f"{leaf}.value"
+        return older if older in metadata.metadata[name] else leaf
+
+    abstract_parts = jax.eval_shape(_parts, abstract)
     wanted = {
         name: {
-            leaf: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-            for leaf, x in arrays.items()
+            stored(name, leaf): jax.ShapeDtypeStruct(
+                x.shape, x.dtype, sharding=sharding
+            )
+            for leaf, x in abstract_parts[name].items()
         }
-        for name, arrays in jax.eval_shape(_parts, abstract).items()
-        if name in parts
+        for name in parts
     }
     read = ocp.load_checkpointables(path, wanted)
-    metadata = ocp.checkpointables_metadata(path)
-    return _replace(abstract, read), metadata.custom_metadata
+    found = {
+        name: {leaf: read[name][stored(name, leaf)] for leaf in abstract_parts[name]}
+        for name in parts
+    }
+    return _replace(abstract, found), metadata.custom_metadata
 
 
 def _parts(state: TrainState) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ class TrainState:
 
     Attributes:
       step: number of steps done, int32.
-      params: the model's `nnx.Param`s.
+      params: the arrays of the model's `nnx.Param`s.
       model_state: its other variables, such as the running means of a BatchNorm.
       opt_state: of the optimizer.
       ema: moving average of params, or None.
@@ -107,6 +107,8 @@ def split_model(
 ) -> tuple[Any, nnx.State, nnx.State]:
     """(graphdef, params, other variables) of a copy of the model, in training mode.
 
+    They hold bare arrays (`arrays`).
+
     Args:
       model: any NNX module.
       axis_name: mapped axis over which BatchNorm layers average; None for what jit
@@ -118,4 +120,17 @@ def split_model(
         if isinstance(node, nnx.BatchNorm):
             node.axis_name = axis_name
     graphdef, params, *rest = nnx.split(model, nnx.Param, ...)
-    return graphdef, params, rest[0]
+    return graphdef, arrays(params), arrays(rest[0])
+
+
+def arrays(variables: nnx.State) -> nnx.State:
+    """The same with the array in the place of each variable.
+
+    A step takes and returns hundreds of them: the jit goes through bare arrays in C++,
+    and through variables in Python.
+    """
+    return jax.tree.map(
+        lambda v: v.get_value(),
+        variables,
+        is_leaf=lambda v: isinstance(v, nnx.Variable),
+    )

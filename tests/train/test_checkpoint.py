@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 from jdeconv.train import checkpoint
 from jdeconv.train.checkpoint import Checkpoints
@@ -69,6 +70,26 @@ def test_every_array_comes_back_bit_for_bit(saved):
             a, b = bits(a), bits(b)
         np.testing.assert_array_equal(a, b)
     assert jax.tree.structure(found.state) == jax.tree.structure(make_state(0))
+
+
+def test_states_of_variables_come_back_as_arrays(tmp_path):
+    state = make_state(3)
+    params, model_state, ema = (
+        jax.tree.map(nnx.Param, x) for x in (state.params, state.model_state, state.ema)
+    )
+    older = dataclasses.replace(
+        state,
+        params=params,
+        model_state=model_state,
+        ema=ema,
+        opt_state=OPTIMIZER.init(params),
+    )
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(older, 3)
+    found = restore(tmp_path).state
+    assert jax.tree.structure(found) == jax.tree.structure(make_state(0))
+    for have, want in zip(jax.tree.leaves(found.ema), jax.tree.leaves(state.ema)):
+        np.testing.assert_array_equal(have, want)
 
 
 def test_best_and_the_model_alone(saved):

@@ -91,7 +91,7 @@ def test_every_microbatch_moves_the_running_mean():
         for count in (1, 2)
     }
     # From 0, momentum 0.9: 0.1 m, and 0.09 m1 + 0.1 m2 with (m1 + m2) / 2 = m.
-    one, two = (leaves(s.model_state)["norm.mean.value"] for s in states.values())
+    one, two = (leaves(s.model_state)["norm.mean"] for s in states.values())
     np.testing.assert_allclose(two / one, 1.9, rtol=0.05)
 
 

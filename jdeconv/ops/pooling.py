@@ -14,6 +14,8 @@ from jdeconv.ops.geometry import Axis, IntOrInts, Padding, conv_axes, per_axis
 
 COMBINE = ("add", "replace")
 
+_MOST_TERMS = 16  # of a sum that is written out
+
 
 def max_pool(
     x: Array,
@@ -322,22 +324,74 @@ def adaptive_avg_pool(x: Array, output_size: Sequence[int]) -> Array:
 def _cell_means(x: Array, sizes: tuple[int, ...]) -> Array:
     dtype = x.dtype
     x = x.astype(sum_type(dtype))
-    for i, p in enumerate(sizes):
-        axis = x.ndim - 1 - len(sizes) + i
-        n = x.shape[axis]
-        if n == p:
-            continue
-        if n % p == 0:
-            x = x.reshape(*x.shape[:axis], p, n // p, *x.shape[axis + 1 :])
-            x = x.mean(axis + 1)
-            continue
-        cells = np.arange(p)
-        first, last = cells * n // p, -(-(cells + 1) * n // p)
-        inside = (np.arange(n) >= first[:, None]) & (np.arange(n) < last[:, None])
-        mean = jnp.asarray(inside / (last - first)[:, None], x.dtype)
-        x = jnp.tensordot(x, mean, ((axis,), (1,)), precision="highest")
-        x = jnp.moveaxis(x, -1, axis)
+    for axis, p in enumerate(sizes, x.ndim - 1 - len(sizes)):
+        x = _axis_means(x, axis, p)
     return x.astype(dtype)
+
+
+def _axis_means(x: Array, axis: int, p: int) -> Array:
+    n = x.shape[axis]
+    if n == p:
+        return x
+    if n % p == 0:
+        x = x.reshape(*x.shape[:axis], p, n // p, *x.shape[axis + 1 :])
+        return x.mean(axis + 1)
+    if max(-(-n // p), -(-p // n)) < _MOST_TERMS:
+        return _few_means(x, axis, p)
+    first, last = _cells(n, p)
+    inside = (np.arange(n) >= first[:, None]) & (np.arange(n) < last[:, None])
+    mean = jnp.asarray(inside / (last - first)[:, None], x.dtype)
+    x = jnp.tensordot(x, mean, ((axis,), (1,)), precision="highest")
+    return jnp.moveaxis(x, -1, axis)
+
+
+def _cells(n: int, p: int) -> tuple[np.ndarray, np.ndarray]:
+    """First entry of each of p cells of n entries, and the one after the last."""
+    cells = np.arange(p)
+    return cells * n // p, -(-(cells + 1) * n // p)
+
+
+# The transpose of a gather adds entry by entry. So the means, which gather entries, are
+# differentiated as the transpose of a spreading that gathers cells: it fuses with what
+# comes before, in either direction.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _few_means(x: Array, axis: int, p: int) -> Array:
+    """Means over cells of few entries, as a sum of gathers."""
+    first, last = _cells(x.shape[axis], p)
+    return _gathered(x, axis, first, last - 1, 1 / (last - first))
+
+
+@_few_means.defjvp
+def _few_means_jvp(axis: int, p: int, primals, tangents):
+    (x,), (tangent,) = primals, tangents
+    n = x.shape[axis]
+    first, last = _cells(n, p)
+    entries = np.arange(n)
+    lowest = np.searchsorted(last, entries, side="right")
+    highest = np.searchsorted(first, entries, side="right") - 1
+
+    def spread(y: Array) -> Array:
+        scale = jnp.asarray(1 / (last - first), y.dtype)
+        y = y * scale.reshape(_along(axis, y.ndim))
+        return _gathered(y, axis, lowest, highest, np.ones(n))
+
+    means = _few_means(x, axis, p)
+    (tangent,) = jax.linear_transpose(spread, means)(tangent)
+    return means, tangent
+
+
+def _gathered(
+    x: Array, axis: int, first: np.ndarray, last: np.ndarray, scale: np.ndarray
+) -> Array:
+    """scale[i] * (x[first[i]] + ... + x[last[i]]) along an axis."""
+    total = jnp.zeros((), x.dtype)
+    for j in range((last - first).max() + 1):
+        # Entries beyond the end count as 0, and are of the same sum: no NaN spreads.
+        weight = np.where(first + j <= last, scale, 0)
+        index = (slice(None),) * axis + (np.minimum(first + j, last),)
+        entries = x.at[index].get(mode="promise_in_bounds")
+        total += entries * jnp.asarray(weight, x.dtype).reshape(_along(axis, x.ndim))
+    return total
 
 
 def floating_type(x: Array) -> np.dtype:

@@ -237,15 +237,75 @@ def test_avg_pool_is_linear_with_an_exact_transpose(rng):
     assert float(ops.adjoint_error(pool, lambda y: transpose(y)[0], x, y)) < 1e-6
 
 
-@pytest.mark.parametrize("size", [(3, 4), (9, 2), (5, 5), (12, 8)])
-def test_adaptive_avg_pool_equals_torch(size, rng):
+def cell_means(n, p):
+    """The matrix of PyTorch's rule, `[p, n]`, float64."""
+    matrix = np.zeros((p, n))
+    for i in range(p):
+        first, last = i * n // p, -(-(i + 1) * n // p)
+        matrix[i, first:last] = 1 / (last - first)
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((9, 8), (3, 4)),
+        ((9, 8), (9, 2)),
+        ((9, 8), (5, 5)),
+        ((9, 8), (12, 8)),
+        ((52, 3), (7, 7)),
+        ((70, 2), (3, 33)),
+    ],
+)
+def test_adaptive_avg_pool_and_its_derivatives(shape, size, rng):
+    x, d = (jnp.asarray(image(rng, shape, ties=False)) for _ in range(2))
+    g = jnp.asarray(rng.normal(size=(2, *size, 3)), jnp.float32)
+    rows, columns = map(cell_means, shape, size)
+    expected = lambda x: np.einsum("ih,bhwc,jw->bijc", rows, x, columns)  # noqa: E731
+    pool = lambda x: ops.adaptive_avg_pool(x, size)  # noqa: E731
+
+    @jax.jit
+    def derivatives(x, d, g):
+        y, pull_back = jax.vjp(pool, x)
+        push = lambda x: jax.jvp(pool, (x,), (d,))[1]  # noqa: E731
+        mapped = jax.vmap(lambda x: jax.vjp(pool, x)[1](g[0])[0])(x)
+        curved = jax.grad(lambda x: (pool(x) ** 3).sum() / 3)(x)
+        transposed = jax.linear_transpose(pool, x)(g)[0]
+        hessian = jax.jvp(jax.grad(lambda x: (pool(x) ** 2).sum() / 2), (x,), (d,))[1]
+        return y, push(x), pull_back(g)[0], mapped, curved, transposed, hessian
+
+    back = lambda g: np.einsum("ih,bijc,jw->bhwc", rows, g, columns)  # noqa: E731
+    y, pushed, pulled, mapped, curved, transposed, hessian = derivatives(x, d, g)
+    for found, wanted in (
+        (y, expected(x)),
+        (pushed, expected(d)),
+        (pulled, back(g)),
+        (mapped, np.broadcast_to(back(g)[:1], x.shape)),
+        (curved, back(expected(x) ** 2)),
+        (transposed, back(g)),
+        (hessian, back(expected(d))),
+    ):
+        np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+
+def test_adaptive_avg_pool_equals_torch(rng):
     torch = pytest.importorskip("torch")
     x = image(rng, (9, 8), ties=False)
     expected = torch.nn.functional.adaptive_avg_pool2d(
-        torch.from_numpy(np.moveaxis(x, -1, 1).copy()), size
+        torch.from_numpy(np.moveaxis(x, -1, 1).copy()), (4, 5)
     )
-    y = ops.adaptive_avg_pool(jnp.asarray(x), size)
+    y = ops.adaptive_avg_pool(jnp.asarray(x), (4, 5))
     np.testing.assert_allclose(np.moveaxis(y, -1, 1), expected, atol=1e-6)
+
+
+def test_a_nan_stays_in_its_cells():
+    x = jnp.zeros((8, 1)).at[4].set(jnp.nan)
+    y = ops.adaptive_avg_pool(x, (3,))  # cells 0..2, 2..5 and 5..7
+    assert jnp.isnan(y[:, 0]).tolist() == [False, True, False]
+    g = jnp.zeros((3, 1)).at[1].set(jnp.nan)
+    _, pull_back = jax.vjp(lambda x: ops.adaptive_avg_pool(x, (3,)), x)
+    seen = jnp.isnan(pull_back(g)[0][:, 0]).tolist()
+    assert seen == [False, False, True, True, True, True, False, False]
 
 
 @pytest.mark.parametrize(

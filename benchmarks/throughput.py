@@ -11,7 +11,8 @@ SOAP, which PyTorch has not, is measured with Adam on both sides. Before anythin
 timed, the outputs in training mode and the gradients of their mean square are compared.
 What is timed has PyTorch's own even margins in strided layers, which saves it copies.
 Dropout is off in both. Images are noise, of which the time does not depend, and loading
-them is not counted.
+them is not counted. Both have their memory in huge pages, as `jdeconv train` does
+(`jdeconv.cli.huge_pages`).
 
 Writes benchmarks/records/throughput-DEVICE-jaxVERSION.json; with --write also the table
 of results in the README, which shows two columns of it.
@@ -31,6 +32,7 @@ from flax import nnx
 from benchmarks import timing
 from benchmarks.report import RECORDS
 from jdeconv import models, train
+from jdeconv.cli import huge_pages
 from jdeconv.train import setup
 from jdeconv.train.records import environment
 from jdeconv.train.step import train_step
@@ -349,4 +351,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    huge_pages.ensure()
     main()

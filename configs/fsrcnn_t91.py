@@ -10,10 +10,9 @@ luma of the 91 images and of Set5, made by
 The argument is the scale, 2, 3 (the default) or 4. The PSNR logged in training is of
 patches of Set5; the last command measures whole images. Published (Dong et al. 2016, 91
 images): 36.94, 33.06 and 30.55 dB on Set5; bicubic has 33.65, 30.39 and 28.42.
-Expected here: 36.97 dB at 2; 33.13 at 3, after 47 minutes on 2 CPU cores
-with other work to do; 30.79 at 4 with Adam, SAME padding and 120,000 steps
-(configs/results/fsrcnn_t91_2.json and so on). Data and training are those of
-configs/espcn_t91.py, but for the steps.
+Expected here: 36.97 dB at 2; 33.13 at 3, after 47 minutes on 2 CPU cores with other
+work to do; 30.88 at 4 (configs/results/fsrcnn_t91_2.json and so on). Data and training
+are those of configs/espcn_t91.py, but for the steps.
 """
 
 import pathlib

@@ -228,26 +228,24 @@ def _read(path, abstract: TrainState, sharding: Sharding, parts: tuple[str, ...]
     from orbax.checkpoint.experimental import v1 as ocp
 
     metadata = ocp.checkpointables_metadata(path)
+    here = jax.eval_shape(_parts, abstract)
 
-    def stored(name: str, leaf: str) -> str:
-        # Of variables, which states held before they held bare arrays.
+    def stored(part: str, leaf: str) -> str:
+        # Of a variable, which states held before they held bare arrays.
         older = f"{leaf}.value"
-        return older if older in metadata.metadata[name] else leaf
+        return older if older in metadata.metadata[part] else leaf
 
-    abstract_parts = jax.eval_shape(_parts, abstract)
+    def like(x) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+
     wanted = {
-        name: {
-            stored(name, leaf): jax.ShapeDtypeStruct(
-                x.shape, x.dtype, sharding=sharding
-            )
-            for leaf, x in abstract_parts[name].items()
-        }
-        for name in parts
+        part: {stored(part, leaf): like(x) for leaf, x in here[part].items()}
+        for part in parts
     }
     read = ocp.load_checkpointables(path, wanted)
     found = {
-        name: {leaf: read[name][stored(name, leaf)] for leaf in abstract_parts[name]}
-        for name in parts
+        part: {leaf: read[part][stored(part, leaf)] for leaf in here[part]}
+        for part in parts
     }
     return _replace(abstract, found), metadata.custom_metadata
 

@@ -29,7 +29,7 @@ from jdeconv.train.evaluation import (
 from jdeconv.train.interrupt import Interrupt
 from jdeconv.train.logging import Meter, Writer, read_metrics
 from jdeconv.train.parallel import make_parallel
-from jdeconv.train.state import TrainState, arrays
+from jdeconv.train.state import TrainState
 
 # Steps that may be under way while the numbers of an earlier one are looked at.
 _STEPS_AHEAD = 3
@@ -311,7 +311,7 @@ def with_params(state: TrainState, model: nnx.Module, name: str) -> TrainState:
       ValueError: the parameters are not the same in name and shape.
     """
     _, *split = nnx.split(model, nnx.Param, ...)
-    params, model_state = map(arrays, split)
+    params, model_state = map(nnx.as_pure, split)
     for have, given in ((state.params, params), (state.model_state, model_state)):
         wanted, found = checkpoint.shapes(have), checkpoint.shapes(given)
         if wanted != found:

@@ -107,7 +107,8 @@ def split_model(
 ) -> tuple[Any, nnx.State, nnx.State]:
     """(graphdef, params, other variables) of a copy of the model, in training mode.
 
-    They hold bare arrays (`arrays`).
+    They hold bare arrays, and no variables: a step takes and returns hundreds, and jit
+    goes through arrays in C++, through variables in Python.
 
     Args:
       model: any NNX module.
@@ -120,17 +121,4 @@ def split_model(
         if isinstance(node, nnx.BatchNorm):
             node.axis_name = axis_name
     graphdef, params, *rest = nnx.split(model, nnx.Param, ...)
-    return graphdef, arrays(params), arrays(rest[0])
-
-
-def arrays(variables: nnx.State) -> nnx.State:
-    """The same with the array in the place of each variable.
-
-    A step takes and returns hundreds of them: the jit goes through bare arrays in C++,
-    and through variables in Python.
-    """
-    return jax.tree.map(
-        lambda v: v.get_value(),
-        variables,
-        is_leaf=lambda v: isinstance(v, nnx.Variable),
-    )
+    return graphdef, nnx.as_pure(params), nnx.as_pure(rest[0])

@@ -12,7 +12,7 @@ import optax
 from flax import nnx
 from jax import Array
 
-from jdeconv.train.state import TrainState, arrays
+from jdeconv.train.state import TrainState
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
@@ -168,7 +168,7 @@ def _gradient(
             loss, metrics = state.task.turn_loss(part, model, batch, keys)
         _, _, *rest = nnx.split(model, nnx.Param, ...)
         metrics = jax.tree.map(jnp.mean, {"loss": loss, **metrics})
-        return metrics["loss"], (arrays(rest[0]), metrics)
+        return metrics["loss"], (nnx.as_pure(rest[0]), metrics)
 
     trained = state.params if part is None else state.params[part]
     grads, (new_model_state, metrics) = jax.grad(mean_loss, has_aux=True)(trained)

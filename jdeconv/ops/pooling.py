@@ -386,7 +386,7 @@ def _gathered(
     """scale[i] * (x[first[i]] + ... + x[last[i]]) along an axis."""
     total = jnp.zeros((), x.dtype)
     for j in range((last - first).max() + 1):
-        # Entries beyond the end count as 0, and are of the same sum: no NaN spreads.
+        # A shorter sum adds 0 times its own last entry: no NaN comes from elsewhere.
         weight = np.where(first + j <= last, scale, 0)
         index = (slice(None),) * axis + (np.minimum(first + j, last),)
         entries = x.at[index].get(mode="promise_in_bounds")

@@ -26,7 +26,7 @@ def alternate(runs: dict[str, Callable], turns: int = 15) -> dict[str, list[floa
     `WARM_S` before the one that counts, as in a training loop: threads of the library
     before it may still be spinning on a core, and the caches are its predecessor's. An
     accelerator has no such threads, and one call before must do; without it, one and
-    the same program took up to a fifth longer in the turn after PyTorch's.
+    the same program took up to a quarter longer in the turn after PyTorch's.
     """
     on_cpu = jax.default_backend() == "cpu"
     patience = PATIENCE_S if on_cpu else PATIENCE_OFF_CPU_S

@@ -10,8 +10,9 @@ mmagic's setting, protocol included: 64 x 64, 5000 steps of batch 128, Adam (0.5
 Expected: sliced Wasserstein distance 6.5 (11.2, 3.8 and 4.6 at 64, 32 and 16 px) from
 the 10,000 test images and MS-SSIM 0.161, in two minutes of an NVIDIA H200
 (configs/results/dcgan_mnist.json). Published (mmagic): 11.32 (21.16, 4.40 and 8.41) and
-0.1395. With both learning rates at 2e-4, as in the paper: 9.0 and 0.156. As many
-training images are at 4.2 and 0.147 (`python -m benchmarks.real_distance
+0.1395. With both learning rates at 2e-4, as in the paper, one run had 9.0 and 0.156
+(`--config.optimizer.learning_rate=2e-4 --config.generate.learning_rate_factor=1.0`). As
+many training images are at 4.2 and 0.147 (`python -m benchmarks.real_distance
 configs/dcgan_mnist.py`).
 
 The argument "32" is the setting for a CPU, 32 x 32 and narrow:

@@ -8,10 +8,10 @@ importance samples each. Two convolutions, two transposed ones, 40 latent variab
     jdeconv evaluate --workdir runs/vae_mnist --checkpoint latest --figure
 
 The 50 million images that the second command decodes take half a minute on an NVIDIA
-H200 and over an hour on two CPU cores; `--samples 500` takes a tenth, and gives a
-larger (weaker) bound: 86.46 nats. `--split "test[:1000]"` is of the first thousand
-images. The network is as large as its weights may be to be published (2 MB), 0.76
-million numbers; one of 1.7 million had 85.75 nats by 500 samples
+H200, and on two CPU cores 1 to 1.6 hours, by the time of the first thousand (`--split
+"test[:1000]"`); `--samples 500` takes a tenth, and gives a larger (weaker) bound, 86.46
+nats. The network is as large as its weights may be to be published (2 MB), 0.76 million
+numbers; one of 1.7 million had 85.75 nats by 500 samples
 (`--config.model.features="(32, 64)" --config.model.hidden=256
 --config.model.decoder_hidden=256`).
 

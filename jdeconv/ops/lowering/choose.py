@@ -135,10 +135,12 @@ def _volumes_on_gpu(p: Problem, strided: bool) -> Forms:
 
 
 # CPU. Rates of two cores in 1e9 multiply-adds, or bytes, per second; only their ratios
-# matter. `python -m benchmarks.conv_transpose` says how far a choice is from the best.
+# matter. Products are those of a fast processor; what was fitted, `_phases` and
+# `_stacked`, also suits one a third as fast. `python -m benchmarks.conv_transpose` says
+# how far a choice is from the best.
 _DOT = 175.0
 _DOT_KERNEL_GRADIENT = 130.0
-_CONV = 160.0  # of stride 1
+_CONV = 130.0  # of stride 1
 _CONV_KERNEL_GRADIENT = {1: 140.0, 2: 40.0, 3: 20.0}  # by the number of axes
 _DEEP_CONV = 16.0  # over three axes, at any stride
 _SMALL = 4 << 20  # bytes of x that the caches hold beside the rest
@@ -282,16 +284,20 @@ def _matmul(p: Problem, rate: float, passes: float) -> float:
 
 def _stacked(p: Problem) -> float:
     """Cost of a large image that a loop makes in parts, ns: it is cleared first."""
-    return p.x_bytes / _FRESH if p.chunks > 1 and p.x_bytes > _SMALL else 0.0
+    return p.x_bytes / (2 * _FRESH) if p.chunks > 1 and p.x_bytes > _SMALL else 0.0
 
 
 def _phases(p: Problem, rate: float) -> float:
-    """Cost of `phases`, ns: products with filled-up taps, and the weaving."""
+    """Cost of `phases`, ns: products with filled-up taps, and the weaving.
+
+    Where taps are filled up, the library also reaches less of its rate.
+    """
     sites = math.prod(
         (a.low + a.input_size - 1) // a.stride - a.low // a.stride + 1 for a in p.axes
     )
     outputs = math.prod(a.stride for a in p.axes) * p.group_in
     products = p.batch * sites * math.prod(p.blocks) * outputs * p.group_out
+    rate *= math.prod(a.span / (n * a.stride) for n, a in zip(p.blocks, p.axes))
     return products / (rate * _narrow(outputs)) + 3 * p.x_bytes / _CACHED
 
 

@@ -135,12 +135,10 @@ def _volumes_on_gpu(p: Problem, strided: bool) -> Forms:
 
 
 # CPU. Rates of two cores in 1e9 multiply-adds, or bytes, per second; only their ratios
-# matter. Products are those of a fast processor; what was fitted, `_phases` and
-# `_stacked`, also suits one a third as fast. `python -m benchmarks.conv_transpose` says
-# how far a choice is from the best.
+# matter. `python -m benchmarks.conv_transpose` says how far a choice is from the best.
 _DOT = 175.0
 _DOT_KERNEL_GRADIENT = 130.0
-_CONV = 130.0  # of stride 1
+_CONV = 160.0  # of stride 1
 _CONV_KERNEL_GRADIENT = {1: 140.0, 2: 40.0, 3: 20.0}  # by the number of axes
 _DEEP_CONV = 16.0  # over three axes, at any stride
 _SMALL = 4 << 20  # bytes of x that the caches hold beside the rest
@@ -172,7 +170,9 @@ def on_cpu(p: Problem) -> Forms:
     if not strided and not deep:
         return _plain_on_cpu(p)
     conv_rate = _DEEP_CONV if deep else _CONV
-    value = {"phases": _phases(p, conv_rate)}
+    # Products with filled-up taps do not pay beside windows that fit the cache.
+    share = _taps_share(p) if p.bytes_at_once <= _SMALL else 1.0
+    value = {"phases": _phases(p, conv_rate * share)}
     image = {REFERENCE: _strided_conv(p)}
     gradient = {"phases": _phases(p, _CONV_KERNEL_GRADIENT.get(len(p.axes), 20.0))}
     if not strided:
@@ -288,17 +288,18 @@ def _stacked(p: Problem) -> float:
 
 
 def _phases(p: Problem, rate: float) -> float:
-    """Cost of `phases`, ns: products with filled-up taps, and the weaving.
-
-    Where taps are filled up, the library also reaches less of its rate.
-    """
+    """Cost of `phases`, ns: products with filled-up taps, and the weaving."""
     sites = math.prod(
         (a.low + a.input_size - 1) // a.stride - a.low // a.stride + 1 for a in p.axes
     )
     outputs = math.prod(a.stride for a in p.axes) * p.group_in
     products = p.batch * sites * math.prod(p.blocks) * outputs * p.group_out
-    rate *= math.prod(a.span / (n * a.stride) for n, a in zip(p.blocks, p.axes))
     return products / (rate * _narrow(outputs)) + 3 * p.x_bytes / _CACHED
+
+
+def _taps_share(p: Problem) -> float:
+    """Of the taps of `phases`, those that are no filling."""
+    return math.prod(a.span / (n * a.stride) for n, a in zip(p.blocks, p.axes))
 
 
 def _planes(p: Problem, conv_rate: float, dot_rate: float) -> float:

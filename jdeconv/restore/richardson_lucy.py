@@ -40,6 +40,7 @@ from jdeconv.restore.problem import (
 )
 from jdeconv.restore.smoothing import smooth
 from jdeconv.restore.total_variation import best_weight
+from jdeconv.restore.unshared import unshared
 
 ACCELERATIONS = ("biggs-andrews",)
 _DAMPING_POWER = 10  # White's N
@@ -176,7 +177,9 @@ def richardson_lucy(
             shares.reshape(shares.shape + (1,) * (1 + len(batch) - shares.ndim)),
             (len(shares), *batch),
         )
-    solution, _ = _solve(
+    has_tv = not (isinstance(tv_weight, (int, float)) and tv_weight == 0)
+    overwrites = stop is None and acceleration is None and not has_tv
+    solution, _ = (_solve_unshared if overwrites else _solve)(
         measured.image,
         measured.blur,
         mask,
@@ -191,7 +194,7 @@ def richardson_lucy(
         rule=stop if isinstance(stop, str) else None,
         damped=damped,
         accelerated=acceleration is not None,
-        has_tv=not (isinstance(tv_weight, (int, float)) and tv_weight == 0),
+        has_tv=has_tv,
     )
     return solution._replace(image=measured.to_image(solution.image))
 
@@ -425,6 +428,9 @@ def _solve(
 
     last, history = run(image, goes_on)
     return Solution(last.state.x, jnp.max(last.done), history), None
+
+
+_solve_unshared = unshared(_solve, _STATIC)
 
 
 def _damped(ratio: Array, divergence: Array, damping: Array) -> Array:

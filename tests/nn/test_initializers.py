@@ -10,16 +10,19 @@ from jdeconv import nn, ops
 from jdeconv.nn import initializers
 
 # in, out, window, stride, groups
-LAYERS = [
-    (16, 64, 3, 2, 1),
+MORE_LAYERS = [
     (64, 16, 3, 2, 1),
-    (64, 64, 4, 2, 1),
-    (64, 8, 5, 3, 1),
     (8, 64, 6, 3, 1),
     (32, 32, 2, 2, 1),
+    (64, 64, 7, 4, 1),
+]
+LAYERS = [
+    (16, 64, 3, 2, 1),
+    (64, 64, 4, 2, 1),
+    (64, 8, 5, 3, 1),
     (64, 32, 3, 1, 1),
     (64, 64, 4, 2, 4),
-    pytest.param(64, 64, 7, 4, 1, marks=pytest.mark.slow),
+    *(pytest.param(*layer, marks=pytest.mark.slow) for layer in MORE_LAYERS),
 ]
 
 

@@ -63,6 +63,7 @@ def test_is_the_method_asked_for(blurred, options, expected):
     np.testing.assert_allclose(result, expected(blurred), atol=2e-5)
 
 
+@pytest.mark.slow
 def test_combined_is_the_mean_under_three_priors(blurred):
     options = dict(noise_std=0.02, boundary="reflect")
     members = [

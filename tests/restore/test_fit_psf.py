@@ -106,6 +106,7 @@ def test_other_photographs(name):
         assert abs(found[0] - length) < 1 and turned(found[1], angle) < 5
 
 
+@pytest.mark.slow
 def test_the_model_is_that_of_its_own_draws():
     # A scene with exactly this spectrum: the parameters come out to the last percent.
     shape, std = (192, 160), 2.0

@@ -127,14 +127,8 @@ def seen(scene, kernel):
     return blur(scene), scene[tuple(slice(a, a + n) for a, n in sizes)]
 
 
-@pytest.mark.parametrize(
-    "criterion, power",
-    [
-        ("sure", 1.0),
-        pytest.param("gcv", 1.0, marks=pytest.mark.slow),
-        pytest.param("sure", 0.8, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("criterion, power", [("sure", 1), ("gcv", 1), ("sure", 0.8)])
 def test_the_weight_chosen_is_nearly_the_best(photograph, criterion, power):
     std = 0.02
     kernel = psf.motion(9.0, 30.0)

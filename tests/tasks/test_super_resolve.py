@@ -67,9 +67,8 @@ def test_refusals():
         task.loss(lambda x: x, {"image": np.zeros((2, 8, 8, 1))}, KEYS, training=False)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("fsrcnn", marks=pytest.mark.slow), "espcn"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fsrcnn", "espcn"])
 def test_a_run_of_the_config_enlarges_colours(name, tmp_path, rng):
     for split in ("train", "test"):
         (tmp_path / "set" / split).mkdir(parents=True)

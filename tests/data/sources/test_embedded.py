@@ -57,6 +57,7 @@ def test_digits_are_built_once_and_quietly(tmp_path, capfd):
     assert "Downloading" not in err
 
 
+@pytest.mark.slow
 def test_digits_built_by_two_processes_at_once(tmp_path):
     script = (
         "from jdeconv.data import load_source; import sys\n"

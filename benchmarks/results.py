@@ -165,14 +165,10 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
         "name": name,
         **({"argument": argument} if argument else {}),
         "metrics": {
-            n.removeprefix("test/"): {
-                "mean": statistics.mean(entry[n] for entry in last.values()),
-                "sem": statistics.mean(e[f"{n}_sem"] for e in last.values()),
-                "std_over_seeds": statistics.stdev(e[n] for e in last.values())
-                if len(last) > 1
-                else None,
-                "seeds": {str(seed): entry[n] for seed, entry in last.items()},
-            }
+            n.removeprefix("test/"): over_seeds(
+                {str(seed): entry[n] for seed, entry in last.items()},
+                statistics.mean(e[f"{n}_sem"] for e in last.values()),
+            )
             for n in names
             if not n.endswith("_sem")
         },
@@ -197,6 +193,22 @@ def record(name: str, workdirs: list[pathlib.Path], argument: str = "") -> dict:
         f"{':' if argument else ''}{argument} --config.seed=SEED{options} "
         f"--workdir runs/{stem(name, argument)}-SEED",
         "config": config,
+    }
+
+
+def over_seeds(seeds: dict[str, float], sem: float) -> dict:
+    """What a record says of a metric.
+
+    Args:
+      seeds: its value by seed.
+      sem: mean of the runs' standard errors over the test images.
+    """
+    several = len(seeds) > 1
+    return {
+        "mean": statistics.mean(seeds.values()),
+        "sem": sem,
+        "std_over_seeds": statistics.stdev(seeds.values()) if several else None,
+        "seeds": seeds,
     }
 
 
@@ -229,12 +241,8 @@ def extended(old: dict, new: dict) -> dict:
     for name, there in old["metrics"].items():
         more = new["metrics"][name]
         seeds = there["seeds"] | more["seeds"]
-        metrics[name] = {
-            "mean": statistics.mean(seeds.values()),
-            "sem": statistics.fmean((there["sem"], more["sem"]), counts),
-            "std_over_seeds": statistics.stdev(seeds.values()),
-            "seeds": seeds,
-        }
+        sem = statistics.fmean((there["sem"], more["sem"]), counts)
+        metrics[name] = over_seeds(seeds, sem)
     commits = dict.fromkeys([*old["commit"].split(", "), *new["commit"].split(", ")])
     return old | {
         "metrics": metrics,

@@ -11,9 +11,7 @@ and photographs to be tested on in `test`.
 It wants a GPU, on which bfloat16 suffices (a step takes 5 ms on an NVIDIA H200, and
 seconds on two CPU cores); the second command measures whole images, in float32.
 The argument is the standard deviation of the noise, of 255: 15, 25 (the default) or 50;
-or "blind": any from 0 to 55, which the network is not told, and 20 layers. With "_tune"
-after it, the run in runs/dncnn_train400_25-0 goes on for 600 steps in float32 on larger
-patches, with its normalisation frozen: half an hour on two CPU cores.
+or "blind": any from 0 to 55, which the network is not told, and 20 layers.
 The PSNR logged is of patches. Expected for 25: Set12 30.38 dB and BSD68 29.17, in five
 and a half minutes of an H200 with other work to do
 (configs/results/dncnn_train400_25.json). Published, after a training that saw three
@@ -25,19 +23,16 @@ from jdeconv import train
 
 
 def get_config(arg: str | None = None):
-    """arg: the standard deviation of the noise, of 255, or "blind"; and "_tune"."""
+    """arg: the standard deviation of the noise, of 255, or "blind"."""
     config = train.default_config()
     config.task = "reconstruct"
     config.loss = "mse"
     config.model.name = "dncnn"
-    level, _, phase = (arg or "25").partition("_")
-    if phase not in ("", "tune"):
-        raise ValueError(f"argument {arg!r}: must be a level, or a level and _tune")
-    if level == "blind":
+    if arg == "blind":
         config.model.depth = 20
         config.degrade.noise_std = (0.0, 55 / 255)
-    elif level.isdigit():
-        config.degrade.noise_std = int(level) / 255
+    elif (arg or "25").isdigit():
+        config.degrade.noise_std = int(arg or 25) / 255
     else:
         raise ValueError(f"argument {arg!r}: must be a whole number or blind")
     config.degrade.clip = False
@@ -53,14 +48,4 @@ def get_config(arg: str | None = None):
     config.optimizer.name = "adam"
     config.optimizer.learning_rate = 1e-3
     config.optimizer.schedule = "cosine"
-    if phase == "tune":
-        config.init_from = f"runs/dncnn_train400_{level}-0"
-        config.model.frozen_norm = True
-        config.data.patch_size = 64
-        config.data.patch_stride = 29
-        config.batch_size = 16
-        config.duration = "600 steps"
-        config.eval_every = "200 steps"
-        config.checkpoint_every = "50 steps"
-        config.optimizer.learning_rate = 1e-4
     return config.lock()

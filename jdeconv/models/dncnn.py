@@ -20,8 +20,6 @@ class DnCNN(nnx.Module):
       depth: number of convolutions, at least 2.
       features: of the layers between.
       norm: batch normalisation after all convolutions but the first and the last.
-      frozen_norm: normalise by the running statistics in training, too, and leave them
-        as they are: to tune a trained network (`config.init_from`) as it is used.
       dtype: type to compute in.
       rngs: NNX random streams.
 
@@ -41,7 +39,6 @@ class DnCNN(nnx.Module):
         depth: int = 17,
         features: int = 64,
         norm: bool = True,
-        frozen_norm: bool = False,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
@@ -69,7 +66,6 @@ class DnCNN(nnx.Module):
                     nnx.BatchNorm(features, momentum=0.9, dtype=dtype, rngs=rngs)
                 )
         self.convs, self.norms = nnx.List(convs), nnx.List(norms)
-        self.frozen_norm = frozen_norm
         # Zero: the network starts as the identity.
         self.last = Conv(
             features,
@@ -85,10 +81,7 @@ class DnCNN(nnx.Module):
         """`[B, H, W, C]` to the same shape."""
         del key  # nothing is random here
         y = jax.nn.relu(self.convs[0](x))
-        known = True if self.frozen_norm else None  # None: by the mode
         for i, conv in enumerate(self.convs[1:]):
             y = conv(y)
-            if len(self.norms):
-                y = self.norms[i](y, use_running_average=known)
-            y = jax.nn.relu(y)
+            y = jax.nn.relu(self.norms[i](y) if len(self.norms) else y)
         return x - self.last(y)

@@ -76,21 +76,6 @@ def test_dncnn_starts_as_the_identity_and_sees_the_batch(rng):
     assert not make("dncnn", depth=3, features=4, norm=False).norms
 
 
-def test_frozen_norm_trains_the_function_that_is_used(rng):
-    plain, frozen = (
-        make("dncnn", depth=3, features=4, frozen_norm=f) for f in (False, True)
-    )
-    x = jnp.asarray(rng.normal(size=(2, 6, 6, 1)), jnp.float32)
-    for model in (plain, frozen):
-        model.last.kernel[...] += 0.1
-        model.train()
-    trained = frozen(x)
-    np.testing.assert_array_equal(frozen.norms[0].mean[...], 0)
-    assert float(jnp.abs(plain(x) - trained).max()) > 1e-3
-    frozen.eval()
-    np.testing.assert_array_equal(frozen(x), trained)
-
-
 @pytest.mark.parametrize("residual", [False, True])
 def test_ffdnet_equals_that_of_pytorch(rng, residual):
     torch = pytest.importorskip("torch")

@@ -30,7 +30,6 @@ def test_dncnn_sees_unclipped_noise_of_its_level(level):
     "spec, legal",
     [
         ("dncnn_train400.py:abc", "a whole number or blind"),
-        ("dncnn_train400.py:25_abc", "a level, or a level and _tune"),
         ("fsrcnn_t91.py:5", "2, 3 or 4"),
         ("espcn_t91.py:x", "2, 3 or 4"),
         ("vae_gan_mnist.py:64", "32"),

@@ -178,6 +178,7 @@ def richardson_lucy(
             (len(shares), *batch),
         )
     has_tv = not (isinstance(tv_weight, (int, float)) and tv_weight == 0)
+    # Without these no former image is kept from one iteration to the next.
     overwrites = stop is None and acceleration is None and not has_tv
     solution, _ = (_solve_unshared if overwrites else _solve)(
         measured.image,

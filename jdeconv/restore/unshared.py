@@ -16,8 +16,8 @@ def unshared(function: Callable, static_argnames: Sequence[str]) -> Callable:
 
     Once jax 0.10 has shared any other step between the threads of a CPU, it carries on
     in one of them, where a transform has that thread only. So no step is shared here.
-    Copies of more than a MiB still are: this helps where a loop's arrays are written
-    over, not where former ones are kept. Newer versions of jax are free of it.
+    Copies of large arrays (4 MiB, not 1) still are: it helps where a loop's arrays are
+    written over, not where former ones are kept. Newer versions of jax are free of it.
 
     Args:
       function: jitted, as it is used within other programs and under transforms.

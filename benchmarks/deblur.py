@@ -95,6 +95,12 @@ def plug_and_play(case, y, psf):
     return restore.plug_and_play(y, psf, **_with_likelihood(case)).image
 
 
+def bm3d(case, y, psf):
+    """Plug-and-play with blocks that are alike, BM3D."""
+    options = _with_likelihood(case) | {"denoiser": restore.denoisers.bm3d}
+    return restore.plug_and_play(y, psf, **options).image
+
+
 def combined(case, y, psf):
     """The mean of both total variations and of plug-and-play."""
     return restore.deconvolve(y, psf, method="combined", **_with_likelihood(case))
@@ -128,17 +134,18 @@ METHODS = {
         richardson_lucy,
         total_variation,
         plug_and_play,
+        bm3d,
         combined,
         constant_wiener,
         constant_tikhonov,
     )
 }
-ALL = ("wiener", "total_variation", "plug_and_play")
+ALL = ("wiener", "total_variation", "plug_and_play", "bm3d")
 # What is worth its time on each set.
 USED = {name: ALL for name in SETS} | {
     "levin32": ("blurred", "wiener_edgetaper", *ALL, "combined"),
     "set12-2.55": ("blurred", *ALL),
-    "set12-peak256": ("richardson_lucy", "total_variation", "plug_and_play"),
+    "set12-peak256": ("richardson_lucy", "total_variation", "plug_and_play", "bm3d"),
     "set3c": ("blurred", "constant_wiener", "constant_tikhonov", *ALL),
 }
 

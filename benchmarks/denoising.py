@@ -7,8 +7,8 @@ FOLDER holds the grey test images in images/set12 and images/bsd68. RUN is a tra
 run's workdir, or the name of published weights. White Gaussian noise of standard
 deviation 15, 25 and 50 of 255, drawn from the number of the image, is neither clipped
 nor rounded; the result is rounded to 8 bits and compared with the whole image. A
-network trained for one level sees that level alone; all compute in float32. `dct` and
-`total_variation`, which learned nothing, stand beside it, and a network told nothing of
+network trained for one level sees that level alone; all compute in float32. `bm3d`,
+`dct` and `total_variation`, which learned nothing, stand beside it, and a network told nothing of
 the noise ("blind"). `--networks_alone` leaves out what learned nothing.
 
 The means are kept in the workdir, for `benchmarks.results collect`; --write writes
@@ -59,6 +59,7 @@ def methods(
     if not networks_alone:
         found["total_variation"] = jax.jit(denoisers.total_variation)
         found["dct"] = jax.jit(denoisers.dct)
+        found["bm3d"] = jax.jit(denoisers.bm3d)
     for name, run in runs.items():
         if getattr(run.model, "condition", None) == "noise_std":
             found[name] = jax.jit(denoisers.network(run.model))

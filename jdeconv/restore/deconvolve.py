@@ -42,10 +42,10 @@ def deconvolve(
         and the result is rounded and cut off to their type.
       psf: point spread function, no negative values; normalised to sum 1. Or an
         operator, such as `VaryingBlur`, for method "richardson_lucy".
-      method: "wiener", "richardson_lucy", "total_variation", "plug_and_play",
-        "combined": the mean of the last two and of total variation with power 0.8,
-        which do not err alike; or "auto": total variation, which is close behind, and
-        faster (docs/deblurring.md).
+      method: "wiener", "richardson_lucy", "total_variation", "plug_and_play"; "bm3d":
+        plug-and-play with `denoisers.bm3d`, slower; "combined": the mean of plug-and-
+        play, of total variation, and of that with power 0.8, which do not err alike; or
+        "auto": total variation, which is close behind, and faster (docs/deblurring.md).
       noise_std: standard deviation of the noise, where 1 is white for integers; told
         from the image if None, with some room for an inexact PSF.
       likelihood: "gaussian", or "poisson" for photon counts: then total variation takes

@@ -1,16 +1,21 @@
-"""Denoisers for `plug_and_play` and on their own: two that learned nothing, networks.
+"""Denoisers for `plug_and_play` and on their own: three that learned nothing, networks.
 
 A denoiser is a function of an image and the standard deviation of its noise.
 """
 
+import functools
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
+from jdeconv.restore.blocks import blend, coefficients, cosines
+from jdeconv.restore.bm3d import bm3d
 from jdeconv.restore.total_variation import total_variation as _total_variation
+
+__all__ = ["Denoiser", "bm3d", "dct", "network", "total_variation"]
 
 Denoiser = Callable[[Array, Array], Array]
 
@@ -29,7 +34,7 @@ def dct(x: Array, std: ArrayLike, *, num_axes: int = 2) -> Array:
     p / (p + std^2). Blocks have 16, 8 x 8 or 4 x 4 x 4 pixels and wrap around. (Yu and
     Sapiro 2011, "DCT image denoising"; the second step and the weights are those of
     Dabov et al. 2007, "Image denoising by sparse 3-D transform-domain collaborative
-    filtering", without its search for similar blocks.)
+    filtering", without its search for similar blocks, which `bm3d` has.)
 
     Args:
       x: noisy image `[*batch, *spatial]`, floating.
@@ -54,59 +59,28 @@ def dct(x: Array, std: ArrayLike, *, num_axes: int = 2) -> Array:
     if std.ndim:
         std = jnp.broadcast_to(std, (*batch, *[1] * num_axes))
     std = jnp.broadcast_to(std.reshape(std.shape[: len(batch)]), batch)
-    images = x.reshape(-1, *shape)
-
-    def one(image_and_std):
-        image, std = image_and_std
-        return _dct(image, std, block)
-
-    denoised = lax.map(one, (images, std.reshape(-1)))
+    denoised = _each(x.reshape(-1, *shape), std.reshape(-1), block)
     return denoised.reshape(x.shape)
 
 
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def _each(images: Array, levels: Array, block: int) -> Array:
+    return lax.map(lambda pair: _dct(pair[0], pair[1], block), (images, levels))
+
+
 def _dct(x: Array, std: Array, block: int) -> Array:
-    matrix = jnp.asarray(_cosines(block), x.dtype)
+    matrix = jnp.asarray(cosines(block), x.dtype)
     blocks = tuple(range(x.ndim))  # axes of the coefficients, in front
-    noisy = _coefficients(x, matrix)
+    noisy = coefficients(x, matrix)
     mean = (0,) * x.ndim
     kept = (jnp.abs(noisy) > _THRESHOLD * std).at[mean].set(True)
     count = jnp.sum(kept, blocks, dtype=x.dtype)
-    pilot = _blend(jnp.where(kept, noisy, 0), 1 / count, matrix)
-    power = _coefficients(pilot, matrix) ** 2
+    pilot = blend(jnp.where(kept, noisy, 0) / count, 1 / count, matrix)
+    power = coefficients(pilot, matrix) ** 2
     least = jnp.finfo(x.dtype).tiny
     share = (power / (power + jnp.maximum(std**2, least))).at[mean].set(1)
-    return _blend(share * noisy, 1 / jnp.sum(share**2, blocks), matrix)
-
-
-def _cosines(n: int) -> np.ndarray:
-    """The orthonormal DCT-II, a row per frequency."""
-    matrix = np.cos(np.pi * np.outer(np.arange(n), np.arange(n) + 0.5) / n)
-    matrix *= np.sqrt(2 / n)
-    matrix[0] /= np.sqrt(2)
-    return matrix
-
-
-def _coefficients(x: Array, matrix: Array) -> Array:
-    """Of the block that starts at each pixel: `[*frequencies, *spatial]`."""
-    num_axes = x.ndim
-    for axis in range(num_axes):
-        at = axis - num_axes
-        shifted = jnp.stack([jnp.roll(x, -i, at) for i in range(len(matrix))])
-        x = jnp.moveaxis(jnp.tensordot(matrix, shifted, 1), 0, axis)
-    return x
-
-
-def _blend(coefficients: Array, weight: Array, matrix: Array) -> Array:
-    """The image whose pixels are the weighted means over all blocks."""
-    num_axes = weight.ndim
-    total, x = weight, coefficients * weight
-    for axis in reversed(range(num_axes)):
-        at = axis - num_axes
-        parts = jnp.tensordot(matrix, x, ((0,), (axis,)))
-        n = len(matrix)
-        x = sum((jnp.roll(parts[i], i, at) for i in range(1, n)), start=parts[0])
-        total = sum((jnp.roll(total, i, at) for i in range(1, n)), start=total)
-    return x / total
+    left = jnp.sum(share**2, blocks)
+    return blend(share * noisy / left, 1 / left, matrix)
 
 
 def total_variation(x: Array, std: ArrayLike, *, num_axes: int = 2) -> Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jdeconv.restore import noise
+from jdeconv.restore import denoisers, noise
 from jdeconv.restore.blur import Blur, Operator
 from jdeconv.restore.plug_and_play import START, plug_and_play
 from jdeconv.restore.problem import (
@@ -51,7 +51,7 @@ def _check(method: str, likelihood: str, weight: ArrayLike | None) -> None:
         )
     if likelihood == "poisson" and method == "wiener":
         raise ValueError("likelihood='poisson': wiener is for Gaussian noise only")
-    if weight is not None and method in ("plug_and_play", "combined"):
+    if weight is not None and method in ("plug_and_play", "bm3d", "combined"):
         raise ValueError(f"weight={weight!r}: {method} has none; leave it out")
 
 
@@ -202,6 +202,16 @@ def _plug_and_play(problem: _Problem) -> Choice:
     }
 
 
+def _bm3d(problem: _Problem) -> Choice:
+    if problem.num_axes < 2:
+        raise ValueError(
+            f"method='bm3d': is for images and volumes; the psf has {problem.num_axes} "
+            "axis"
+        )
+    solver, options = _plug_and_play(problem)
+    return solver, options | {"denoiser": denoisers.bm3d}
+
+
 def _combined(problem: _Problem) -> Choice:
     """The mean under three priors, which do not err alike, at equal shares."""
     members = [
@@ -251,6 +261,7 @@ _CHOICES: dict[str, Callable[[_Problem], Choice]] = {
     "richardson_lucy": _richardson_lucy,
     "total_variation": _total_variation,
     "plug_and_play": _plug_and_play,
+    "bm3d": _bm3d,
     "combined": _combined,
 }
 METHODS = tuple(_CHOICES)

@@ -63,7 +63,8 @@ def plug_and_play(
       likelihood: "gaussian", or "poisson" for counts of photons, in any unit.
       brightness: broadcast to `[*batch]`; the image's mean if None.
       denoiser: from images `[*batch, *frame]` and the standard deviation of their noise
-        `[*batch, 1, ...]` to images; `denoisers.dct` if None. A function of a network's
+        `[*batch, 1, ...]` to images; `denoisers.dct` if None, which `denoisers.bm3d`
+        surpasses where the noise is what it is said to be. A function of a network's
         parameters works under grad if it is made of them inside.
       prior_weight: > 0, how much the denoised image counts against the measured one.
       start_std: what the first denoising takes the noise to be, broadcast to

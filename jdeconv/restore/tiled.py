@@ -23,6 +23,7 @@ _FLOATS = {
     "total_variation": 40,
     "richardson_lucy": 28,
     "plug_and_play": 290,
+    "bm3d": 400,
     "combined": 300,
 }
 _LEAST_BALANCE = 1e-3  # for how far the data reach, which grows without end below

@@ -8,6 +8,7 @@ import pytest
 from jdeconv.restore import (
     Blur,
     deconvolve,
+    denoisers,
     plug_and_play,
     psf,
     richardson_lucy,
@@ -55,6 +56,8 @@ def test_half_floats_are_solved_in_single(blurred):
             num_iters=200).image),
         ({"likelihood": "poisson", "weight": 0.01}, lambda y: total_variation(
             y, KERNEL, likelihood="poisson", weight=0.01).image),
+        ({"method": "bm3d", "num_iters": 2}, lambda y: plug_and_play(
+            y, KERNEL, denoiser=denoisers.bm3d, num_iters=2).image),
     ],
 )  # fmt: skip
 def test_is_the_method_asked_for(blurred, options, expected):
@@ -76,6 +79,11 @@ def test_combined_is_the_mean_under_three_priors(blurred):
     np.testing.assert_allclose(result, mean, atol=2e-5)
     with pytest.raises(ValueError, match="weight=0.1: combined has none"):
         deconvolve(blurred, KERNEL, method="combined", weight=0.1)
+
+
+def test_bm3d_is_not_for_signals(blurred):
+    with pytest.raises(ValueError, match="method='bm3d': is for images and volumes"):
+        deconvolve(blurred[0], jnp.ones(3), method="bm3d")
 
 
 def test_weight_and_noise_count_in_units_of_white_for_integers(blurred):

@@ -1,4 +1,4 @@
-"""Plug-and-play and its denoisers."""
+"""Plug-and-play."""
 
 import sys
 
@@ -28,72 +28,6 @@ def decibels(x, truth):
     return float(-10 * jnp.log10(jnp.mean((x - truth)[8:-8, 8:-8] ** 2)))
 
 
-def numpy_dct(x, std, n, threshold):
-    """Block by block, as it is described."""
-    from scipy.fft import dctn, idctn
-
-    def blocks():
-        for corner in np.ndindex(x.shape):
-            index = np.ix_(*[(np.arange(n) + c) % m for c, m in zip(corner, x.shape)])
-            yield index
-
-    def run(shrink):
-        total, weight = np.zeros(x.shape), np.zeros(x.shape)
-        for index in blocks():
-            block, w = shrink(index)
-            total[index] += w * idctn(block, norm="ortho")
-            weight[index] += w
-        return total / weight
-
-    mean = (0,) * x.ndim
-
-    def hard(index):
-        c = dctn(x[index], norm="ortho")
-        kept = abs(c) > threshold * std
-        kept[mean] = True
-        return c * kept, 1 / kept.sum()
-
-    pilot = run(hard)
-
-    def soft(index):
-        p = dctn(pilot[index], norm="ortho") ** 2
-        share = p / (p + std**2)
-        share[mean] = 1
-        return share * dctn(x[index], norm="ortho"), 1 / (share**2).sum()
-
-    return run(soft)
-
-
-@pytest.mark.parametrize("shape, block", [((40,), 16), ((17, 14), 8), ((6, 7, 5), 4)])
-def test_dct_equals_a_loop_over_blocks(shape, block):
-    with jax.enable_x64(True):
-        x = np.random.default_rng(0).normal(size=shape)
-        ours = denoisers.dct(jnp.asarray(x), 0.4, num_axes=len(shape))
-        np.testing.assert_allclose(ours, numpy_dct(x, 0.4, block, 2.7), atol=1e-9)
-
-
-def test_denoisers_take_batches_and_levels(photograph):
-    images = jnp.stack([photograph[:32, :32], photograph[32:64, :32]])
-    levels = jnp.array([0.05, 0.2]).reshape(2, 1, 1)
-    for denoiser in (denoisers.dct, denoisers.total_variation):
-        both = denoiser(images, levels)
-        one = denoiser(images[1], levels[1, 0, 0])
-        np.testing.assert_allclose(both[1], one, atol=1e-5)
-
-
-def test_denoisers_denoise(photograph):
-    noisy = noise.gaussian(jax.random.key(0), photograph, 25 / 255)
-    plain, tv, dct = (
-        decibels(x, photograph)
-        for x in (
-            noisy,
-            denoisers.total_variation(noisy, 25 / 255),
-            denoisers.dct(noisy, 25 / 255),
-        )
-    )
-    assert plain + 6 < tv < dct
-
-
 @pytest.mark.slow
 def test_beats_wiener_and_total_variation(photograph):
     kernel, std = psf.motion(9.0, 30.0), 0.03
@@ -108,6 +42,7 @@ def test_beats_wiener_and_total_variation(photograph):
             wiener(y, kernel, noise_std=std),
             total_variation(y, kernel, noise_std=std).image,
             plug_and_play(y, kernel, noise_std=std).image,
+            plug_and_play(y, kernel, noise_std=std, denoiser=denoisers.bm3d).image,
         )
     ]
     assert found == sorted(found)
@@ -182,11 +117,6 @@ def test_bad_input(change, message):
         plug_and_play(jnp.ones((8, 8)), jnp.ones((3, 3)), **change)
 
 
-def test_denoisers_name_what_they_cannot_do():
-    with pytest.raises(ValueError, match=r"x of shape \(7, 9\) and num_axes=2"):
-        denoisers.dct(jnp.ones((7, 9)), 0.1)
-
-
 @pytest.mark.slow
 def test_counts_are_trusted_by_their_brightness(photograph):
     kernel, peak = psf.gaussian(1.5), 64.0
@@ -202,24 +132,6 @@ def test_counts_are_trusted_by_their_brightness(photograph):
     assert counts > even + 0.05
     with pytest.raises(ValueError, match="likelihood='flat': must be one of gaussian"):
         plug_and_play(y, kernel, likelihood="flat")
-
-
-def test_network_as_denoiser(rng):
-    seen = {}
-
-    def model(x, noise_std):
-        seen["x"], seen["std"] = x, noise_std
-        return x + noise_std[:, None, None, None]
-
-    denoise = denoisers.network(model, white=jnp.array([1.0, 10.0]))
-    x = jnp.asarray(rng.uniform(size=(3, 2, 5, 6)), jnp.float32)
-    std = jnp.array([0.1, 0.2]).reshape(2, 1, 1)
-    np.testing.assert_allclose(
-        denoise(x, std), x + std, rtol=1e-5
-    )  # in the image's units, whatever white is
-    assert seen["x"].shape == (6, 5, 6, 1)
-    np.testing.assert_allclose(seen["std"], [0.1, 0.02] * 3, rtol=1e-6)
-    np.testing.assert_allclose(seen["x"][1, ..., 0], x[0, 1] / 10, rtol=1e-6)
 
 
 def test_solves_with_a_network(photograph):

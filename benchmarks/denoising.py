@@ -8,8 +8,8 @@ run's workdir, or the name of published weights. White Gaussian noise of standar
 deviation 15, 25 and 50 of 255, drawn from the number of the image, is neither clipped
 nor rounded; the result is rounded to 8 bits and compared with the whole image. A
 network trained for one level sees that level alone; all compute in float32. `bm3d`,
-`dct` and `total_variation`, which learned nothing, stand beside it, and a network told nothing of
-the noise ("blind"). `--networks_alone` leaves out what learned nothing.
+`dct` and `total_variation`, which learned nothing, stand beside it, and a network told
+nothing of the noise ("blind"). `--networks_alone` leaves out what learned nothing.
 
 The means are kept in the workdir, for `benchmarks.results collect`; --write writes
 benchmarks/records/denoising.json, where methods measured before keep their rows, and

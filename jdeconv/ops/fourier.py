@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 
+@functools.cache
 def fast_size(size: int) -> int:
     """The smallest 2^a 3^b 5^c that is >= size: transforms of these lengths are fast.
 

@@ -1,5 +1,6 @@
 """Large images on a CPU: blurred band by band, so that transforms stay in the cache."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -47,6 +48,7 @@ def bands(shape: tuple[int, ...], window: int, boundary: str) -> tuple[int, ...]
     return ends
 
 
+@functools.cache
 def _cut(shape: tuple[int, ...], overlap: int, limits: _Limits) -> tuple[int, ...]:
     num_rows, width = shape
     least = max(

@@ -1,5 +1,7 @@
 """Cosine transforms of all blocks of an image, and the image that blocks make."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -26,7 +28,9 @@ def coefficients(x: Array, matrix: Array) -> Array:
     return x
 
 
-def blend(weighted: Array, weight: Array, matrix: Array) -> Array:
+def blend(
+    weighted: Array, weight: Array, matrix: Array, window: np.ndarray | None = None
+) -> Array:
     """The image whose pixels are the weighted means over all blocks.
 
     Args:
@@ -34,13 +38,20 @@ def blend(weighted: Array, weight: Array, matrix: Array) -> Array:
       weight: of the block that starts at each pixel; no pixel is in blocks without
         weight only.
       matrix: of `cosines`.
+      window: further weights of a block's pixels, along each axis; 1 if None.
     """
-    num_axes = weight.ndim
+    n, num_axes = len(matrix), weight.ndim
+    shares = np.ones(n) if window is None else window
+
+    def added(parts: Sequence[Array] | Array, at: int) -> Array:
+        moved = [
+            float(w) * jnp.roll(p, i, at) for i, (w, p) in enumerate(zip(shares, parts))
+        ]
+        return sum(moved[1:], start=moved[0])
+
     total, x = weight, weighted
     for axis in reversed(range(num_axes)):
         at = axis - num_axes
-        parts = jnp.tensordot(matrix, x, ((0,), (axis,)))
-        n = len(matrix)
-        x = sum((jnp.roll(parts[i], i, at) for i in range(1, n)), start=parts[0])
-        total = sum((jnp.roll(total, i, at) for i in range(1, n)), start=total)
+        x = added(jnp.tensordot(matrix, x, ((0,), (axis,))), at)
+        total = added([total] * n, at)
     return x / total

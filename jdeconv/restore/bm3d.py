@@ -2,11 +2,11 @@
 
 Dabov, Foi, Katkovnik and Egiazarian 2007, "Image denoising by sparse 3-D transform-
 domain collaborative filtering". Every third block of 8 x 8 pixels is stacked with the
-15 most similar ones around it; the stack is transformed by cosines within blocks and by
-Haar's wavelets from block to block, shrunk and transformed back, and its blocks go to
-where they were, weighted by how little is left of them. This is done twice, as in
-`denoisers.dct`: by a threshold, and then by the powers that the first result has, which
-also says what is similar.
+15 most similar ones around it; the stack is transformed within blocks and, by Haar's
+wavelets, from block to block, shrunk and transformed back, and its blocks go to where
+they were, weighted by how little is left of them and by a Kaiser window. This is done
+twice: with wavelets within blocks and a threshold, and then with cosines and by the
+powers that the first result has, which also says what is similar.
 
 It is made of products of matrices here. Reference blocks that are near each other, a
 tile of 6 x 6, are compared with all blocks around the tile at once:
@@ -14,8 +14,7 @@ tile of 6 x 6, are compared with all blocks around the tile at once:
     |a - b|^2 = |a|^2 + |b|^2 - 2 a.b        one product [36, 64] x [64, 1600] per tile
 
 so that those at a tile's corner look 12 pixels far on two sides and 27 on the others.
-Unlike the paper's, stacks have 16 blocks however much these differ, the first transform
-is the cosines' too, and blocks are blended without a window.
+Unlike the paper's, stacks have 16 blocks, in both steps and however much they differ.
 """
 
 import functools
@@ -36,6 +35,8 @@ _TILE = 6  # reference blocks along a tile's side
 _REACH = 12  # pixels beyond a tile where its blocks are looked for
 _STACK = 16  # blocks
 _THRESHOLD = 2.7  # noise levels
+_WINDOW = 2.0  # Kaiser's beta
+_SPLINE = np.array([3, -3, -22, 22, 128, 128, 22, -22, -3, 3]) / 256  # low pass
 
 Shrink = Callable[[Array, Array], tuple[Array, Array]]
 
@@ -70,9 +71,15 @@ def _each(x: Array, std: Array) -> Array:
 
 
 def _denoised(x: Array, std: Array) -> Array:
+    change = np.kron(*2 * [_splines(_BLOCK)]) @ np.kron(*2 * [cosines(_BLOCK)]).T
+    to_wavelets = jnp.asarray(change.T, x.dtype)
+    to_cosines = jnp.asarray(np.linalg.inv(change).T, x.dtype)
+
     def hard(noisy: Array, _: Array) -> tuple[Array, Array]:
+        noisy = noisy @ to_wavelets
         kept = (jnp.abs(noisy) > _THRESHOLD * std).at[:, 0, 0].set(True)
-        return jnp.where(kept, noisy, 0), jnp.sum(kept, (1, 2), dtype=x.dtype)
+        count = jnp.sum(kept, (1, 2), dtype=x.dtype)
+        return jnp.where(kept, noisy, 0) @ to_cosines, count
 
     def by_power(noisy: Array, pilot: Array) -> tuple[Array, Array]:
         power = pilot**2
@@ -103,7 +110,8 @@ def _together(noisy: Array, pilot: Array, shrink: Shrink, shape: tuple) -> Array
     Args:
       noisy, pilot: tables of blocks.
       shrink: from stacks `[references, stack, 64]` of noisy blocks and of the pilot's,
-        transformed, to what is left of the first, and how much that is, `[references]`.
+        Haar's wavelets of them, to what is left of the first, and how much that is,
+        `[references]`.
       shape: of the image.
     """
     *counts, depth = noisy.shape
@@ -152,6 +160,7 @@ def _together(noisy: Array, pilot: Array, shrink: Shrink, shape: tuple) -> Array
         total.reshape(_BLOCK, _BLOCK, *shape),
         jnp.pad(weight, beyond),
         _matrix(noisy.dtype),
+        np.kaiser(_BLOCK, _WINDOW),
     )
 
 
@@ -205,3 +214,19 @@ def _haar(n: int) -> np.ndarray:
         return np.ones((1, 1))
     means, details = np.kron(_haar(n // 2), [1, 1]), np.kron(np.eye(n // 2), [1, -1])
     return np.vstack([means, details]) / np.sqrt(2)
+
+
+def _splines(n: int) -> np.ndarray:
+    """Biorthogonal spline wavelets 1.5 of 2^k numbers, periodic, rows of length 1.
+
+    Cohen, Daubechies and Feauveau 1992, "Biorthogonal bases of compactly supported
+    wavelets". A white image has coefficients of the same variance.
+    """
+    means = np.eye(n)
+    details: list[np.ndarray] = []
+    while len(means) > 1:
+        details.insert(0, means[::2] - means[1::2])
+        shifted = [np.roll(means, 4 - t, axis=0)[::2] for t in range(len(_SPLINE))]
+        means = np.tensordot(_SPLINE, shifted, 1)
+    rows = np.vstack([means, *details])
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)

@@ -78,10 +78,28 @@ def inverse_haar(c):
     return pairs.reshape(c.shape)
 
 
+def splines(x):
+    """Biorthogonal wavelets 1.5 along the last axis, a period; the mean first."""
+    n = x.shape[-1]
+    if n == 1:
+        return x
+    taps = np.array([3, -3, -22, 22, 128, 128, 22, -22, -3, 3]) / 256
+    means = [
+        sum(tap * x[..., (2 * i + t) % n] for t, tap in zip(range(-4, 6), taps))
+        for i in range(n // 2)
+    ]
+    details = x[..., ::2] - x[..., 1::2]
+    return np.concatenate([splines(np.stack(means, -1)), details], -1)
+
+
 def numpy_bm3d(x, std):
     """Stack by stack, as it is described."""
     from scipy.fft import dctn, idctn
 
+    rows_of = splines(np.eye(8)).T
+    wavelets = rows_of / np.linalg.norm(rows_of, axis=1, keepdims=True)
+    back = np.linalg.inv(wavelets)
+    window = np.outer(np.kaiser(8, 2.0), np.kaiser(8, 2.0))
     rows, columns = (n - 7 for n in x.shape)
 
     def references(count):
@@ -94,7 +112,7 @@ def numpy_bm3d(x, std):
     def block(image, corner):
         return image[corner[0] : corner[0] + 8, corner[1] : corner[1] + 8]
 
-    def run(pilot, shrink):
+    def run(pilot, forward, inverse, shrink):
         total, weight = np.zeros(x.shape), np.zeros(x.shape)
         for i, around in references(rows):
             for j, beside in references(columns):
@@ -103,13 +121,13 @@ def numpy_bm3d(x, std):
                 apart = [((block(pilot, c) - own) ** 2).sum() for c in corners]
                 alike = [corners[n] for n in np.argsort(apart, kind="stable")[:16]]
                 c, p = (
-                    haar(np.stack([dctn(block(z, k), norm="ortho") for k in alike]))
+                    haar(np.stack([forward(block(z, k)) for k in alike]))
                     for z in (x, pilot)
                 )
                 c, left = shrink(c, p)
                 for k, b in zip(alike, inverse_haar(c)):
-                    block(total, k)[:] += idctn(b, norm="ortho") / left
-                    block(weight, k)[:] += 1 / left
+                    block(total, k)[:] += window * inverse(b) / left
+                    block(weight, k)[:] += window / left
         return total / weight
 
     def hard(c, _):
@@ -122,7 +140,15 @@ def numpy_bm3d(x, std):
         share[0, 0, 0] = 1
         return share * c, (share**2).sum()
 
-    return run(run(x, hard), by_power)
+    pilot = run(
+        x, lambda b: wavelets @ b @ wavelets.T, lambda c: back @ c @ back.T, hard
+    )
+    return run(
+        pilot,
+        lambda b: dctn(b, norm="ortho"),
+        lambda c: idctn(c, norm="ortho"),
+        by_power,
+    )
 
 
 @pytest.mark.parametrize("shape", [(19, 54), (11, 12)])
@@ -144,7 +170,7 @@ def test_bm3d_is_as_good_as_its_authors(shared_data):
         noisy = truth + 25 * np.random.default_rng(0).standard_normal(truth.shape)
         ours = np.asarray(denoisers.bm3d(jnp.asarray(noisy, jnp.float32), 25.0))
         error = np.mean((np.clip(ours, 0, 255) - truth) ** 2)
-        assert 10 * np.log10(255**2 / error) > published - 0.3
+        assert 10 * np.log10(255**2 / error) > published - 0.1
 
 
 def test_bm3d_keeps_what_is_flat():

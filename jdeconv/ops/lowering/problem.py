@@ -120,11 +120,8 @@ class Problem(NamedTuple):
 
     @property
     def chunks(self) -> int:
-        """Parts of the batch: a divisor of it."""
-        if self.parts == 1:
-            return 1
-        divisors = (n for n in range(self.parts, self.batch) if self.batch % n == 0)
-        return next(divisors, self.batch)
+        """Parts of the batch."""
+        return equal_parts(self.batch, self.parts)
 
     @property
     def slabs(self) -> int:
@@ -200,6 +197,16 @@ def margins_of(
         margins.append((p.block - f, e - (a.output_size - 1) - p.block, 0))
         margins.append((p.offset, a.stride - p.offset - p.taps, 0))
     return margins
+
+
+def equal_parts(batch: int, least: int) -> int:
+    """Into how many a batch is cut: the least divisor not below `least`, at most all.
+
+    >>> [equal_parts(12, least) for least in (1, 5, 20)]
+    [1, 6, 12]
+    """
+    divisors = (n for n in range(max(least, 1), batch) if batch % n == 0)
+    return next(divisors, max(batch, 1))
 
 
 def _places(a: Axis) -> list[Place]:

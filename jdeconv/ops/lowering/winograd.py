@@ -37,7 +37,7 @@ from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering import phases
-from jdeconv.ops.lowering.problem import Problem
+from jdeconv.ops.lowering.problem import Problem, equal_parts
 
 
 class _Tile(NamedTuple):
@@ -292,8 +292,6 @@ def _woven(outputs: Array, tiles: tuple[int, ...]) -> Array:
 
 
 def _chunks(x: Array) -> int:
-    """Parts of the batch, a divisor of it, that fit the cache."""
-    batch = x.shape[0]
+    """Parts of the batch that fit the cache."""
     least = -(-math.prod(x.shape) * x.dtype.itemsize // _CHUNK_BYTES)
-    divisors = (n for n in range(max(least, 1), batch) if batch % n == 0)
-    return next(divisors, max(batch, 1)) if least > 1 else 1
+    return equal_parts(x.shape[0], least)

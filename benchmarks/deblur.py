@@ -9,7 +9,8 @@ constant weights of `set3c` are there to check the set-up. --oracle also solves 
 weights around the one chosen, and with other numbers of iterations where a rule stops
 Richardson-Lucy, and says what the choices lose against the best.
 Results go to benchmarks/records/deblur.json image by image, as they come: what is there
-is not computed again. --write puts the table into docs/deblurring.md.
+is not computed again; "made" says of each set and method what made its newest rows, the
+rest of the record of the last run. --write puts the table into docs/deblurring.md.
 """
 
 import argparse
@@ -163,6 +164,11 @@ def run(name: str, methods: tuple[str, ...], root: pathlib.Path, record: dict) -
             start = time.perf_counter()
             image = np.asarray(METHODS[method](case, y, psf))
             rows[case.name] = case.psnr(image)
+            record["made"].setdefault(name, {})[method] = {
+                "jax": record["versions"]["jax"],
+                "cpu": record["cpu"],
+                "commit": record["commit"],
+            }
             seconds = time.perf_counter() - start
             print(
                 f"{name} {method:18s} {case.name:9s} {rows[case.name]:6.2f} dB  "
@@ -315,7 +321,8 @@ def main(argv=None):
     if unknown:
         parser.error(f"--sets: {unknown} not among {', '.join(SETS)}")
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
-    record = {"sets": {}, "losses": {}, "stopping": {}} | record | environment()
+    parts = {"sets": {}, "losses": {}, "stopping": {}, "made": {}}
+    record = parts | record | environment()
     record["command"] = "python -m benchmarks.deblur --data FOLDER --oracle"
     for name in names:
         methods = USED[name]

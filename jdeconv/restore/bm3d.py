@@ -71,9 +71,11 @@ def _each(x: Array, std: Array) -> Array:
 
 
 def _denoised(x: Array, std: Array) -> Array:
-    change = np.kron(*2 * [_splines(_BLOCK)]) @ np.kron(*2 * [cosines(_BLOCK)]).T
-    to_wavelets = jnp.asarray(change.T, x.dtype)
-    to_cosines = jnp.asarray(np.linalg.inv(change).T, x.dtype)
+    change = _splines(_BLOCK) @ cosines(_BLOCK).T  # from cosines, along an axis
+    to_wavelets = jnp.asarray(np.kron(change, change).T, x.dtype)
+    to_cosines = jnp.asarray(np.linalg.inv(np.kron(change, change)).T, x.dtype)
+
+    # Of both the first coefficient, which is of the stack's mean, is left as it is.
 
     def hard(noisy: Array, _: Array) -> tuple[Array, Array]:
         noisy = noisy @ to_wavelets

@@ -180,6 +180,7 @@ def test_bm3d_keeps_what_is_flat():
         np.testing.assert_allclose(denoisers.bm3d(x, std), x, atol=1e-5 + 2 * std)
 
 
+@pytest.mark.slow
 def test_bm3d_works_under_transforms(rng):
     x = jnp.asarray(rng.normal(size=(2, 3, 9, 14)), jnp.float32)
     std = jnp.array([0.5, 1.0]).reshape(2, 1, 1, 1)

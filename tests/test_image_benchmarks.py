@@ -48,7 +48,7 @@ def test_denoising_of_a_folder(tmp_path, rng):
 
 
 def test_networks_alone_keep_the_rows_of_the_others():
-    assert set(denoising.methods({})) == {"total_variation", "dct"}
+    assert set(denoising.methods({})) == {"total_variation", "dct", "bm3d"}
     assert not denoising.methods({}, networks_alone=True)
     old = {"set12": {"25": {"dct": {"0": 30.0}, "net": {"0": 29.0}}}}
     new = {"set12": {"25": {"net": {"0": 31.0}}}, "bsd68": {"25": {"net": {"0": 28.0}}}}

@@ -49,7 +49,7 @@ def bm3d(x: Array, std: ArrayLike) -> Array:
       std: of their white Gaussian noise, broadcast to `[*batch, 1, 1]`.
 
     Returns:
-      The estimate, of x's shape. It takes 330 numbers per pixel of one image meanwhile.
+      The estimate, of x's shape. It takes 310 numbers per pixel of one image meanwhile.
 
     Raises:
       ValueError: fewer than two axes, or a side below 8 pixels.

@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 
 from jdeconv.restore import denoisers, noise
-
-
-@pytest.fixture(scope="module")
-def photograph():
-    data = pytest.importorskip("skimage.data", reason="the photograph is its")
-    return jnp.asarray(data.camera()[60:188, 60:188], jnp.float32) / 255
-
-
-def decibels(x, truth):
-    return float(-10 * jnp.log10(jnp.mean((x - truth)[8:-8, 8:-8] ** 2)))
+from tests.restore.scores import decibels
 
 
 def numpy_dct(x, std, n, threshold):
@@ -205,7 +196,7 @@ def test_denoisers_take_batches_and_levels(photograph):
 def test_denoisers_denoise(photograph):
     noisy = noise.gaussian(jax.random.key(0), photograph, 25 / 255)
     plain, tv, dct, bm3d = (
-        decibels(x, photograph)
+        decibels(x, photograph, rim=8)
         for x in (
             noisy,
             denoisers.total_variation(noisy, 25 / 255),

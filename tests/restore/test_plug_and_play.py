@@ -16,16 +16,7 @@ from jdeconv.restore import (
     total_variation,
     wiener,
 )
-
-
-@pytest.fixture(scope="module")
-def photograph():
-    data = pytest.importorskip("skimage.data", reason="the photograph is its")
-    return jnp.asarray(data.camera()[60:188, 60:188], jnp.float32) / 255
-
-
-def decibels(x, truth):
-    return float(-10 * jnp.log10(jnp.mean((x - truth)[8:-8, 8:-8] ** 2)))
+from tests.restore.scores import decibels
 
 
 @pytest.mark.slow
@@ -36,7 +27,7 @@ def test_beats_wiener_and_total_variation(photograph):
     starts = zip(kernel.shape, blur.center, y.shape)
     truth = photograph[tuple(slice(k - 1 - c, k - 1 - c + n) for k, c, n in starts)]
     found = [
-        decibels(x, truth)
+        decibels(x, truth, rim=8)
         for x in (
             y,
             wiener(y, kernel, noise_std=std),
@@ -125,7 +116,9 @@ def test_counts_are_trusted_by_their_brightness(photograph):
     std = float(jnp.sqrt(y.mean() / peak))
     counts, even = (
         decibels(
-            plug_and_play(y, kernel, noise_std=std, likelihood=name).image, photograph
+            plug_and_play(y, kernel, noise_std=std, likelihood=name).image,
+            photograph,
+            rim=8,
         )
         for name in ("poisson", "gaussian")
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jdeconv.restore import Blur, noise, psf, richardson_lucy, stopping
+from tests.restore.scores import decibels
 
 PEAK = 256.0
 KERNELS = {
@@ -27,10 +28,6 @@ def measured(scene, name, key=0):
 
 def solve(y, name, **options):
     return richardson_lucy(y, KERNELS[name], boundary="circular", **options)
-
-
-def decibels(image, truth):
-    return float(-10 * jnp.log10(jnp.mean((image - truth) ** 2)))
 
 
 @pytest.mark.parametrize("name", KERNELS)

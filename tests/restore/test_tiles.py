@@ -149,6 +149,7 @@ def test_the_memory_that_is_reckoned_with_is_what_xla_takes(shape, batch):
     problem = convolution(jnp.zeros(batch + shape), kernel, boundary="unknown")
     frame = math.prod(tiled.tiles.fourier.fast_size(n + 6) for n in shape)
     zero = jnp.zeros(batch)
+    photons = {"num_iters": 3, "boundary": "unknown", "likelihood": "poisson"}
     for method, arguments, static in (
         ("wiener", (zero, None), {"prior": "gradient", "num_iters": 9}),
         (
@@ -162,25 +163,11 @@ def test_the_memory_that_is_reckoned_with_is_what_xla_takes(shape, batch):
                 "boundary": "unknown",
             },
         ),
-        (
-            "plug_and_play",
-            (None, zero, zero, zero, zero),
-            {
-                "denoiser": None,
-                "num_iters": 3,
-                "boundary": "unknown",
-                "likelihood": "poisson",
-            },
-        ),
+        ("plug_and_play", (None, zero, zero, zero, zero), {"denoiser": None} | photons),
         (
             "bm3d",
             (None, zero, zero, zero, zero),
-            {
-                "denoiser": denoisers.bm3d,
-                "num_iters": 3,
-                "boundary": "unknown",
-                "likelihood": "poisson",
-            },
+            {"denoiser": denoisers.bm3d} | photons,
         ),
         (
             "richardson_lucy",

@@ -1,7 +1,7 @@
 """Denoising of whole images: PSNR as it is published.
 
     python -m benchmarks.denoising RUN ... --data FOLDER [--sets set12,bsd68]
-                                   [--networks_alone] [--write]
+                                   [--networks_alone] [--self_ensemble] [--write]
 
 FOLDER holds the grey test images in images/set12 and images/bsd68. RUN is a training
 run's workdir, or the name of published weights. White Gaussian noise of standard
@@ -9,7 +9,8 @@ deviation 15, 25 and 50 of 255, drawn from the number of the image, is neither c
 nor rounded; the result is rounded to 8 bits and compared with the whole image. A
 network trained for one level sees that level alone; all compute in float32. `bm3d`,
 `dct` and `total_variation`, which learned nothing, stand beside it, and a network told
-nothing of the noise ("blind"). `--networks_alone` leaves out what learned nothing.
+nothing of the noise ("blind"). `--networks_alone` leaves out what learned nothing;
+`--self_ensemble` measures the networks' means over the symmetries of the square too.
 
 The means are kept in the workdir, for `benchmarks.results collect`; --write writes
 benchmarks/records/denoising.json, where methods measured before keep their rows, and
@@ -170,6 +171,7 @@ def main(argv=None):
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--checkpoint", choices=("best", "latest"), default="latest")
     parser.add_argument("--networks_alone", action="store_true")
+    parser.add_argument("--self_ensemble", action="store_true")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args(argv)
     names = given.sets.split(",")
@@ -184,6 +186,8 @@ def main(argv=None):
             workdirs[name] = folder
         else:
             runs[name] = train.load_published(name)
+    if given.self_ensemble:
+        runs |= {f"{n}, self-ensemble": r.self_ensemble() for n, r in runs.items()}
     measured = run(names, given.data, runs, networks_alone=given.networks_alone)
     for name, folder in workdirs.items():
         keep(name, folder, runs[name].step, measured)

@@ -2,14 +2,15 @@
 
     python -m benchmarks.super_resolution prepare T91 SET5 data/t91
     python -m benchmarks.super_resolution evaluate SET5 runs/fsrcnn_t91_3-0
-    python -m benchmarks.super_resolution evaluate SET5 fsrcnn_t91_3
+    python -m benchmarks.super_resolution evaluate SET5 fsrcnn_t91_3 [--self_ensemble]
 
 `prepare` writes the luma of the training images in five sizes (1, 0.9, 0.8, 0.7, 0.6)
 and four rotations, as Dong et al. 2016 did, and of the test images as they are; what
 is less than 48 pixels across is left out.
 `evaluate` prints PSNR of luma, 8 bits, without a margin of `scale` pixels, and keeps
 the mean over the images in the workdir, for `benchmarks.results collect`; or it takes
-the name of published weights.
+the name of published weights. `--self_ensemble` takes the network's mean over the
+symmetries of the square, and keeps nothing.
 """
 
 import argparse
@@ -113,15 +114,21 @@ def main(argv: list[str]) -> int:
     two.add_argument("images", type=pathlib.Path)
     two.add_argument("run", help="its workdir, or a name for jdeconv.models.load")
     two.add_argument("--checkpoint", choices=("best", "latest"), default="best")
+    two.add_argument("--self_ensemble", action="store_true")
     given = parser.parse_args(argv)
     if given.verb == "prepare":
         print(prepare(given.train, given.test, given.out), "training images")
     else:
-        if pathlib.Path(given.run).is_dir():
-            result = evaluate(given.images, train.load_run(given.run, given.checkpoint))
-            keep(result, given.run)
+        is_folder = pathlib.Path(given.run).is_dir()
+        if is_folder:
+            run = train.load_run(given.run, given.checkpoint)
         else:
-            result = evaluate(given.images, train.load_published(given.run))
+            run = train.load_published(given.run)
+        if given.self_ensemble:
+            run = run.self_ensemble()
+        result = evaluate(given.images, run)
+        if is_folder and not given.self_ensemble:
+            keep(result, given.run)
         print(json.dumps(result, indent=1))
     return 0
 

@@ -29,6 +29,7 @@ def process_images(
     checkpoint: str = "best",
     size: str | tuple[int, int] = "auto",
     noise_std: float | None = None,
+    self_ensemble: bool = False,
     progress: bool = True,
 ) -> tuple[list[pathlib.Path], dict[pathlib.Path, str]]:
     """Applies preprocess -> trained network -> exact inverse of the preprocess.
@@ -53,6 +54,8 @@ def process_images(
         trained on resized images; else "network".
       noise_std: of the noise in the images, where 1 is white, for networks that are
         told it (FFDNet); None: they estimate it from each image.
+      self_ensemble: the mean of eight results, of the image flipped and turned, see
+        `models.SelfEnsemble`.
       progress: whether to show a progress bar for more than one file.
 
     Returns:
@@ -61,8 +64,8 @@ def process_images(
 
     Raises:
       FileNotFoundError: no images, or no trained network in workdir.
-      ValueError: an illegal size, a network that takes no images, or results that
-        would overwrite an input or each other.
+      ValueError: an illegal size, a network that takes no images, self_ensemble of one
+        that classifies, or results that would overwrite an input or each other.
     """
     import jax
     from tqdm import tqdm
@@ -85,6 +88,8 @@ def process_images(
         )
     if noise_std is not None and not noise_std >= 0:
         raise ValueError(f"noise_std={noise_std}: must be >= 0")
+    if self_ensemble:
+        run = run.self_ensemble()
     shape = _network_size(run, size)
     # One compilation per size and type of image.
     apply = jax.jit(functools.partial(run.apply, noise_std=noise_std), static_argnums=1)
@@ -238,6 +243,12 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         help="of the images' noise, 1 is white, for networks that are told it",
     )
+    parser.add_argument(
+        "--self_ensemble",
+        action="store_true",
+        help="the mean of eight results, of the image flipped and turned: a little "
+        "better, and eight times the time",
+    )
     return parser
 
 
@@ -258,6 +269,7 @@ def run(argv: Sequence[str]) -> int:
         checkpoint=arguments.checkpoint or "best",
         size=arguments.size,
         noise_std=arguments.noise_std,
+        self_ensemble=arguments.self_ensemble,
     )
     for path in written:
         print(path)

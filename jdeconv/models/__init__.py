@@ -9,8 +9,9 @@ key per example. A network with a `condition` takes one more number per image un
 name, such as `noise_std`. `DCGAN` is two networks in one: it takes latent vectors and
 makes images.
 
-`load` gives a trained one of those that `published()` names. `summary`, `project` and
-`top_patches` look inside any of them.
+`load` gives a trained one of those that `published()` names. `SelfEnsemble` is the mean
+of one over the symmetries of the square. `summary`, `project` and `top_patches` look
+inside any of them.
 """
 
 import inspect
@@ -33,6 +34,7 @@ from jdeconv.models.ffdnet import FFDNet
 from jdeconv.models.fsrcnn import FSRCNN
 from jdeconv.models.published import load, model_card, published
 from jdeconv.models.segnet import SegNet
+from jdeconv.models.self_ensemble import SelfEnsemble
 from jdeconv.models.summary import summary
 from jdeconv.models.tap import layer_names, layer_output
 from jdeconv.models.top_patches import receptive_fields, strongest, top_patches
@@ -56,6 +58,7 @@ __all__ = [
     "Encoder",
     "FFDNet",
     "SegNet",
+    "SelfEnsemble",
     "UNet",
     "build",
     "layer_names",

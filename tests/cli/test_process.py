@@ -170,6 +170,28 @@ def test_mistakes_are_named_before_anything_is_written(deblurrer, folder, tmp_pa
     assert not out.exists()
 
 
+def test_self_ensemble_is_the_mean_over_the_symmetries(
+    deblurrer, classifier, tmp_path, rng
+):
+    image = rng.integers(25000, 40000, (21, 18, 1)).astype(np.uint16)  # none is clipped
+    path, out = tmp_path / "grey.png", tmp_path / "out"
+    data.write_image(path, image)
+    process.run(
+        [str(path), f"--workdir={deblurrer}", f"--out={out}", "--self_ensemble"]
+    )
+    run, results = train.load_run(deblurrer), []
+    for turns in range(4):
+        for back in (1, -1):
+            seen = np.rot90(image, turns)[:, ::back]
+            result = np.asarray(run.apply(seen[None])[0], float)
+            results.append(np.rot90(result[:, ::back], -turns))
+    assert np.std(results, 0).max() > 10
+    written = data.read_image(out / "grey.png").astype(float)
+    np.testing.assert_allclose(written, np.mean(results, 0), atol=2)
+    with pytest.raises(ValueError, match="task 'classify' has no self-ensemble"):
+        process.process_images(path, classifier, out, self_ensemble=True)
+
+
 def test_latent_network_gets_its_own_size(tmp_path, tmp_path_factory, folder):
     pytest.importorskip("sklearn")
     config = autoencoder_mnist.get_config()

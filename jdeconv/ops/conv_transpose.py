@@ -46,8 +46,8 @@ def conv_transpose(
         them: "lhs_dilation" is the reference (lax's dilated input), "phases" the
         polyphase form, "matmul" one matrix product and overlap-add, "shifts", "sums"
         and "spread" the forms for depthwise kernels, "planes" that for volumes,
-        "winograd" the form with fewer products for short windows, "merged" that for
-        narrow groups.
+        "winograd" the form with fewer products for short windows, "taps" the one for
+        the kernel gradient of few channels, "merged" that for narrow groups.
       precision, preferred_element_type: as in `conv`.
 
     Returns:

@@ -32,6 +32,7 @@ from jdeconv.ops.lowering import (
     spread,
     sums,
     swapped,
+    taps,
     winograd,
 )
 from jdeconv.ops.lowering.choose import MERGED, NAMES, REFERENCE, STOCK, WHOLE, Forms
@@ -48,6 +49,7 @@ LOWERINGS: dict[str, Callable[..., Array]] = {
     "planes": planes.lower,
     "winograd": winograd.lower,
     "swapped": swapped.lower,
+    "taps": taps.lower,
 }
 ALGORITHMS = ("auto", *NAMES)
 

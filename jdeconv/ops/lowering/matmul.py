@@ -32,6 +32,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
+from jdeconv.ops.lowering.mirror import by_mirror
 from jdeconv.ops.lowering.problem import Problem, margins_of, problem, window_of
 
 _MIRRORED = {"conv_transpose": "conv", "conv": "conv_transpose"}
@@ -86,19 +87,12 @@ def lower(
 
 def _gather(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:
     """x of stride 1 by windows of y: the transpose of the problem's mirror image."""
-    num_axes = len(asked.axes)
-    turned = lax.rev(kernel, range(num_axes))
-    # [*window, in / g, g, out / g] -> [*window, out / g, g, in / g]
-    turned = turned.reshape(*turned.shape[:-1], asked.groups, -1)
-    turned = turned.swapaxes(num_axes, num_axes + 2)
-    turned = turned.reshape(*turned.shape[: num_axes + 1], -1)
-    axes = asked.mirrored.axes
 
-    def spread(x: Array) -> Array:
+    def spread(x: Array, turned: Array) -> Array:
         return lower(
             x,
             turned,
-            axes,
+            asked.mirrored.axes,
             asked.groups,
             precision=how.precision,
             part=_MIRRORED.get(how.part, how.part),
@@ -106,9 +100,7 @@ def _gather(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:
             at_once=how.at_once,
         )
 
-    sizes = [a.input_size for a in asked.axes]
-    x = jax.ShapeDtypeStruct((y.shape[0], *sizes, turned.shape[-1]), y.dtype)
-    return jax.linear_transpose(spread, x)(y)[0]
+    return by_mirror(spread, asked, y, kernel)
 
 
 def _slabs(asked: Problem, cut: Problem, y: Array) -> Array:

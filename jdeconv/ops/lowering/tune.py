@@ -64,6 +64,8 @@ def applicable(p: Problem, computation: str, platform: str) -> list[str]:
         return [*names, "swapped"] if swapped else names
     if p.groups <= 8 and max(p.blocks) > 1:
         names.append("winograd")
+    if computation == "kernel_gradient" and p.taps * p.groups <= 128:
+        names.append("taps")
     if merged.count(p) > 1:
         names.append(MERGED)
     return names

@@ -1,0 +1,114 @@
+"""Taps: an image for each tap and channel of the thinner side, one below the other.
+
+Of a photograph's few channels, windows side by side are short rows: to gather them
+moves numbers one by one, and a product over all pixels turns them over. Here every tap
+has a whole image of its own, on one axis with window 2 and stride 1:
+
+    t0        x0 x1 x2 x3
+    t1        x1 x2 x3 x4        times   y0 .. y3, `[sites, out]`
+
+These are contiguous copies, and the kernel's gradient is their product with y as it
+lies in memory. At stride 1 they are made of y, where that is the thinner. Read
+backwards, the images of the taps are added up, each moved to its place.
+
+The images are made a part of the batch at a time, so that they stay in the cache,
+unless a part of y would not.
+"""
+
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from jdeconv.ops.geometry import Axis
+from jdeconv.ops.lowering.mirror import by_mirror
+from jdeconv.ops.lowering.problem import Problem, equal_parts, problem
+
+_IMAGES_BYTES = 1 << 19  # of all taps at a time
+_PART_BYTES = 4 << 20  # of y
+
+
+def lower(
+    y: Array,
+    kernel: Array,
+    axes: tuple[Axis, ...],
+    groups: int,
+    *,
+    precision=None,
+    preferred_element_type=None,
+) -> Array:
+    """Transposed conv as in `lowering`, for every legal argument."""
+    dtype = preferred_element_type or y.dtype
+    wide = jnp.promote_types(dtype, jnp.float32)  # parts and taps are added up
+    y, kernel = y.astype(wide), kernel.astype(wide)
+    asked = problem(y, kernel, axes, groups)
+    if asked.from_y:
+        turned = asked.mirrored
+        make = functools.partial(_by_parts, turned, precision)
+        return by_mirror(make, asked, y, kernel).astype(dtype)
+    return _by_parts(asked, precision, y, kernel).astype(dtype)
+
+
+def _by_parts(asked: Problem, precision, y: Array, kernel: Array) -> Array:
+    """x, a part of the batch at a time."""
+    # [*window, in / g, out] -> [g, taps * in / g, out / g]
+    matrix = kernel.reshape(asked.taps * asked.group_in, asked.groups, -1)
+    matrix = matrix.swapaxes(0, 1)
+    count = _parts(asked)
+    if count == 1:
+        return _add_up(asked, precision, matrix, y)
+    parts = y.reshape(count, -1, *y.shape[1:])
+    again = jax.checkpoint(
+        functools.partial(_add_up, asked, precision, matrix), prevent_cse=False
+    )
+    _, x = lax.scan(lambda _, y: (None, again(y)), None, parts)
+    return x.reshape(-1, *x.shape[2:])
+
+
+def _parts(asked: Problem) -> int:
+    """Of the batch."""
+    count = equal_parts(asked.batch, -(-asked.windows_bytes // _IMAGES_BYTES))
+    return count if asked.y_bytes <= count * _PART_BYTES else 1
+
+
+def bytes_at_once(asked: Problem) -> int:
+    """Size of the taps' images in memory at the same time."""
+    if asked.from_y:
+        asked = asked.mirrored
+    return asked.windows_bytes // _parts(asked)
+
+
+def _add_up(asked: Problem, precision, matrix: Array, y: Array) -> Array:
+    """The products of all taps, each image moved to its place."""
+    axes, groups = asked.axes, asked.groups
+    sites = y.shape[:-1]
+    rows = y.reshape(math.prod(sites), groups, -1).swapaxes(0, 1)
+    product = functools.partial(
+        lax.dot_general,
+        dimension_numbers=(((1,), (1,)), ((), ())),
+        precision=precision,
+    )
+    if groups == 1:  # a batch axis has its price even then
+        images = product(matrix[0], rows[0])
+    else:
+        images = jax.vmap(product)(matrix, rows)
+    zero = jnp.zeros((), images.dtype)
+    images = images.reshape(groups, asked.taps * asked.group_in, *sites)
+    of_taps = lax.split(images, [asked.group_in] * asked.taps, axis=1)
+    terms = []
+    for index, image in zip(
+        itertools.product(*(range(a.window) for a in axes)), of_taps, strict=True
+    ):
+        margins = [(0, 0, 0)] * 3
+        for t, a in zip(index, axes):
+            before = t * a.dilation
+            margins.append((before, a.span - 1 - before, a.stride - 1))
+        terms.append(lax.pad(image, zero, margins))
+    x = functools.reduce(lax.add, terms)
+    # Cut at the end, so that a transpose fills x up once and not for each tap.
+    ends = [(-a.low, a.low + a.input_size - n, 0) for a, n in zip(axes, x.shape[3:])]
+    x = lax.pad(x, zero, [(0, 0, 0)] * 3 + ends)
+    return jnp.moveaxis(x.reshape(-1, *x.shape[2:]), 0, -1)

@@ -16,7 +16,6 @@ unless a part of y would not.
 """
 
 import functools
-import itertools
 import math
 
 import jax
@@ -96,18 +95,16 @@ def _add_up(asked: Problem, precision, matrix: Array, y: Array) -> Array:
     else:
         images = jax.vmap(product)(matrix, rows)
     zero = jnp.zeros((), images.dtype)
-    images = images.reshape(groups, asked.taps * asked.group_in, *sites)
-    of_taps = lax.split(images, [asked.group_in] * asked.taps, axis=1)
-    terms = []
-    for index, image in zip(
-        itertools.product(*(range(a.window) for a in axes)), of_taps, strict=True
-    ):
-        margins = [(0, 0, 0)] * 3
-        for t, a in zip(index, axes):
+    x = images.reshape(groups, *(a.window for a in axes), asked.group_in, *sites)
+    # Axis by axis: a window of 9 x 9 takes 18 operations to compile, and not 81.
+    for n, a in reversed(list(enumerate(axes))):
+        terms = []
+        for t, image in enumerate(lax.split(x, [1] * a.window, axis=1 + n)):
+            margins = [(0, 0, 0)] * x.ndim
             before = t * a.dilation
-            margins.append((before, a.span - 1 - before, a.stride - 1))
-        terms.append(lax.pad(image, zero, margins))
-    x = functools.reduce(lax.add, terms)
+            margins[4 + 2 * n] = (before, a.span - 1 - before, a.stride - 1)
+            terms.append(lax.pad(image, zero, margins))
+        x = functools.reduce(lax.add, terms).squeeze(1 + n)
     # Cut at the end, so that a transpose fills x up once and not for each tap.
     ends = [(-a.low, a.low + a.input_size - n, 0) for a, n in zip(axes, x.shape[3:])]
     x = lax.pad(x, zero, [(0, 0, 0)] * 3 + ends)

@@ -13,10 +13,9 @@ class SelfEnsemble(nnx.Module):
     """A network that sees each image in eight positions, and returns their mean.
 
     The image is flipped, transposed, or both; what the network returns is brought back.
-    Denoising, deblurring and enlarging gain a few hundredths of a decibel to tenths,
-    for eight times the time and little more memory. The network should have learned on
-    flipped and turned images (`data.augment` "dihedral"), and should look at things
-    that have no side up.
+    It takes eight times the time; docs/networks.md has what denoising and enlarging
+    gain. The network should have learned on flipped and turned images (`data.augment`
+    "dihedral"), and should look at things that have no side up.
 
     Args:
       network: returning an image, or logits for each pixel, of any size.

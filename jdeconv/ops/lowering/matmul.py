@@ -33,6 +33,7 @@ from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering.mirror import by_mirror
+from jdeconv.ops.lowering.parts import by_parts
 from jdeconv.ops.lowering.problem import Problem, margins_of, problem, window_of
 
 _MIRRORED = {"conv_transpose": "conv", "conv": "conv_transpose"}
@@ -124,14 +125,7 @@ def _scatter(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:
     def chunk(y: Array) -> Array:
         return _overlap_add(asked, _windows(asked, y, matrices, how))
 
-    if how.at_once or asked.chunks == 1:
-        return chunk(y)
-    stacked = y.reshape(asked.chunks, -1, *y.shape[1:])
-    # Windows are gathered again where they are needed twice; kept, they would all be in
-    # memory at once.
-    again = jax.checkpoint(chunk, prevent_cse=False)
-    _, x = lax.scan(lambda _, y: (None, again(y)), None, stacked)
-    return x.reshape(-1, *x.shape[2:])
+    return by_parts(chunk, 1 if how.at_once else asked.chunks, y)
 
 
 def _matrices(asked: Problem, kernel: Array, how: _Products) -> list[Array]:

@@ -24,6 +24,7 @@ from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering.mirror import by_mirror
+from jdeconv.ops.lowering.parts import by_parts
 from jdeconv.ops.lowering.problem import Problem, equal_parts, problem
 
 _IMAGES_BYTES = 1 << 19  # of all taps at a time
@@ -45,26 +46,18 @@ def lower(
     y, kernel = y.astype(wide), kernel.astype(wide)
     asked = problem(y, kernel, axes, groups)
     if asked.from_y:
-        turned = asked.mirrored
-        make = functools.partial(_by_parts, turned, precision)
+        make = functools.partial(_by_taps, asked.mirrored, precision)
         return by_mirror(make, asked, y, kernel).astype(dtype)
-    return _by_parts(asked, precision, y, kernel).astype(dtype)
+    return _by_taps(asked, precision, y, kernel).astype(dtype)
 
 
-def _by_parts(asked: Problem, precision, y: Array, kernel: Array) -> Array:
+def _by_taps(asked: Problem, precision, y: Array, kernel: Array) -> Array:
     """x, a part of the batch at a time."""
     # [*window, in / g, out] -> [g, taps * in / g, out / g]
     matrix = kernel.reshape(asked.taps * asked.group_in, asked.groups, -1)
     matrix = matrix.swapaxes(0, 1)
-    count = _parts(asked)
-    if count == 1:
-        return _add_up(asked, precision, matrix, y)
-    parts = y.reshape(count, -1, *y.shape[1:])
-    again = jax.checkpoint(
-        functools.partial(_add_up, asked, precision, matrix), prevent_cse=False
-    )
-    _, x = lax.scan(lambda _, y: (None, again(y)), None, parts)
-    return x.reshape(-1, *x.shape[2:])
+    add_up = functools.partial(_add_up, asked, precision, matrix)
+    return by_parts(add_up, _parts(asked), y)
 
 
 def _parts(asked: Problem) -> int:

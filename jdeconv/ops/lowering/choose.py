@@ -171,13 +171,17 @@ def on_cpu(p: Problem) -> Forms:
     deep = len(p.axes) > 2  # the library's 3-D convolutions are slow at every stride
     if not strided and not deep:
         plain = _plain_on_cpu(p)
-        return plain._replace(kernel_gradient="taps") if _has_few_rows(p) else plain
+        return _with_taps(p, plain)
     conv_rate = _DEEP_CONV if deep else _CONV
     # Products with filled-up taps do not pay beside windows that fit the cache.
     share = _taps_share(p) if p.bytes_at_once <= _SMALL else 1.0
     value = {"phases": _phases(p, conv_rate * share)}
     image = {REFERENCE: _strided_conv(p)}
     gradient = {"phases": _phases(p, _CONV_KERNEL_GRADIENT.get(len(p.axes), 20.0))}
+    if (
+        p.forward
+    ):  # to transpose `phases` twice was seen to take 20 to 100 times as long
+        gradient = {REFERENCE: math.inf}
     if not strided:
         image = {"phases": _phases(p, conv_rate)}
     if p.pieces <= _MOST_PIECES:
@@ -194,27 +198,46 @@ def on_cpu(p: Problem) -> Forms:
         wide = min(p.group_in, p.group_out) >= 16
         if not strided and wide and _has_short_windows(p):
             gradient = {"winograd": 0.0}
-    if _has_few_rows(p):
-        gradient = {"taps": 0.0}
-    return Forms(*(min(c, key=c.__getitem__) for c in (value, image, gradient)))
+    return _with_taps(
+        p, Forms(*(min(c, key=c.__getitem__) for c in (value, image, gradient)))
+    )
+
+
+def _with_taps(p: Problem, found: Forms) -> Forms:
+    """The kernel's gradient by `taps`, where it is faster than what was found.
+
+    Its images are long copies, where windows side by side are many short ones, which a
+    product turns over as a whole.
+    """
+    best = _has_few_rows(p) or _gains_by_taps(p, found.kernel_gradient)
+    room = max(_KEPT, p.x_bytes, p.y_bytes)
+    if best and p.taps <= _MOST_TAPS and taps.bytes_at_once(p) <= room:
+        return found._replace(kernel_gradient="taps")
+    return found
 
 
 def _has_few_rows(p: Problem) -> bool:
-    """Whether one side has so few channels that `taps` is best for the gradient.
-
-    Measured: of 1 to 16 channels nearly always faster than the next, up to 12 times.
-    """
-    strided = any(a.stride > 1 for a in p.axes)
+    """Whether one side has so few channels that `taps` is the best for the gradient."""
     thin, wide = p.group_in, p.group_out
-    if not strided:
-        thin, wide = sorted((thin, wide))
-    if p.taps > _MOST_TAPS or taps.bytes_at_once(p) > _KEPT:
-        return False
+    if any(a.stride > 1 for a in p.axes):
+        return thin <= {1: 4, 2: 16}.get(len(p.axes), 8) and max(p.blocks) > 1
+    thin, wide = sorted((thin, wide))
     if len(p.axes) != 2:
-        return thin <= (4 if strided or len(p.axes) > 2 else 2) and wide >= 2 * thin
-    if strided:
-        return thin <= 16 and max(p.blocks) > 1
-    return wide >= max(2 * thin, 8) and thin <= (16 if wide >= 48 else 8)
+        return thin <= 8 if len(p.axes) > 2 else 2 * thin <= min(wide, 4)
+    # The library's own has become twice as fast on few channels.
+    least = thin if jax.__version_info__ < (0, 11) else 2 * thin
+    return thin <= 16 and wide >= max(least, 8)
+
+
+def _gains_by_taps(p: Problem, found: str) -> bool:
+    """Whether `taps` is faster than the lowering found, for wider images."""
+    if all(a.stride == 1 for a in p.axes):
+        return len(p.axes) == 1 and found == "winograd"
+    if len(p.axes) == 1 and p.axes[0].stride < 4:
+        return found in ("phases", "matmul")
+    if max(p.blocks) == 1:  # windows are x itself
+        return len(p.axes) == 2 and 9 <= p.taps <= 16
+    return found == "matmul"
 
 
 def _plain_on_cpu(p: Problem) -> Forms:

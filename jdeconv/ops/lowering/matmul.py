@@ -35,6 +35,7 @@ from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering.mirror import by_mirror
 from jdeconv.ops.lowering.parts import by_parts
 from jdeconv.ops.lowering.problem import Problem, margins_of, problem, window_of
+from jdeconv.ops.lowering.slabs import by_slabs
 
 _MIRRORED = {"conv_transpose": "conv", "conv": "conv_transpose"}
 
@@ -77,12 +78,10 @@ def lower(
     how = _Products(precision, part, transposed, at_once)
     if asked.from_y:
         x = _gather(asked, y, kernel, how)
-    elif asked.slabs > 1 and not at_once:
-        cut = asked.of_slabs()
-        x = _scatter(cut, _slabs(asked, cut, y), kernel, how)
-        x = x.reshape(y.shape[0], -1, *x.shape[2:])[:, : axes[0].input_size]
-    else:
+    elif at_once:
         x = _scatter(asked, y, kernel, how)
+    else:
+        x = by_slabs(lambda cut, y: _scatter(cut, y, kernel, how), asked, y)
     return x.astype(dtype)
 
 
@@ -102,19 +101,6 @@ def _gather(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:
         )
 
     return by_mirror(spread, asked, y, kernel)
-
-
-def _slabs(asked: Problem, cut: Problem, y: Array) -> Array:
-    """[batch, o, ...] to [batch * slabs, entries, ...], where neighbours overlap."""
-    blocks = cut.axes[0].input_size // cut.axes[0].stride
-    shared = cut.axes[0].output_size - blocks
-    before = (cut.axes[0].low - asked.axes[0].low) // cut.axes[0].stride
-    after = (asked.slabs + 1) * blocks - before - y.shape[1]
-    margins = [(0, 0, 0), (before, after, 0)] + [(0, 0, 0)] * (y.ndim - 2)
-    y = lax.pad(y, jnp.zeros((), y.dtype), margins)
-    y = y.reshape(y.shape[0], asked.slabs + 1, blocks, *y.shape[2:])
-    y = jnp.concatenate([y[:, :-1], y[:, 1:, :shared]], axis=2)
-    return y.reshape(-1, *y.shape[2:])
 
 
 def _scatter(asked: Problem, y: Array, kernel: Array, how: _Products) -> Array:

@@ -12,7 +12,7 @@ lies in memory. At stride 1 they are made of y, where that is the thinner. Read
 backwards, the images of the taps are added up, each moved to its place.
 
 The images are made a part of the batch at a time, so that they stay in the cache,
-unless a part of y would not.
+unless a part of y would not. Of a large image they are made slab by slab.
 """
 
 import functools
@@ -26,8 +26,10 @@ from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering.mirror import by_mirror
 from jdeconv.ops.lowering.parts import by_parts
 from jdeconv.ops.lowering.problem import Problem, equal_parts, problem
+from jdeconv.ops.lowering.slabs import by_slabs
 
-_IMAGES_BYTES = 1 << 19  # of all taps at a time
+_IMAGES_BYTES = 1 << 20  # of all taps at a time
+_SITES = 128  # at a time, of wide images: each part's product is added to the others'
 _PART_BYTES = 4 << 20  # of y
 
 
@@ -56,13 +58,18 @@ def _by_taps(asked: Problem, precision, y: Array, kernel: Array) -> Array:
     # [*window, in / g, out] -> [g, taps * in / g, out / g]
     matrix = kernel.reshape(asked.taps * asked.group_in, asked.groups, -1)
     matrix = matrix.swapaxes(0, 1)
-    add_up = functools.partial(_add_up, asked, precision, matrix)
-    return by_parts(add_up, _parts(asked), y)
+
+    def add_up(asked: Problem, y: Array) -> Array:
+        make = functools.partial(_add_up, asked, precision, matrix)
+        return by_parts(make, _parts(asked), y)
+
+    return by_slabs(add_up, asked, y)
 
 
 def _parts(asked: Problem) -> int:
     """Of the batch."""
-    count = equal_parts(asked.batch, -(-asked.windows_bytes // _IMAGES_BYTES))
+    least = -(-asked.windows_bytes // _IMAGES_BYTES)
+    count = equal_parts(asked.batch, min(least, asked.sites // _SITES))
     return count if asked.y_bytes <= count * _PART_BYTES else 1
 
 
@@ -70,7 +77,8 @@ def bytes_at_once(asked: Problem) -> int:
     """Size of the taps' images in memory at the same time."""
     if asked.from_y:
         asked = asked.mirrored
-    return asked.windows_bytes // _parts(asked)
+    cut = asked.of_slabs() if asked.slabs > 1 else asked
+    return cut.windows_bytes // _parts(cut)
 
 
 def _add_up(asked: Problem, precision, matrix: Array, y: Array) -> Array:

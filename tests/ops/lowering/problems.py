@@ -12,3 +12,9 @@ def asked(batch=128, size=14, channels=32, features=32, window=3, stride=2, grou
 VOLUME = Problem(
     1, conv_transpose_axes((32,) * 3, (3,) * 3, strides=1), 1, 32, 32, itemsize=4
 )
+THIN_VOLUME = VOLUME._replace(group_in=8, group_out=8)
+LARGE_THIN_VOLUME = THIN_VOLUME._replace(
+    axes=conv_transpose_axes((96,) * 3, (3,) * 3, strides=1)
+)
+LINE = Problem(32, conv_transpose_axes((512,), (4,), strides=2), 1, 32, 64, itemsize=4)
+LONG = LINE._replace(axes=conv_transpose_axes((1024,), (16,), strides=8))

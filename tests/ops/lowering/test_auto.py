@@ -22,7 +22,14 @@ from jdeconv.ops.lowering import (
 )
 from jdeconv.ops.lowering.choose import STOCK, Forms
 from jdeconv.ops.lowering.problem import Problem, problem
-from tests.ops.lowering.problems import VOLUME, asked
+from tests.ops.lowering.problems import (
+    LARGE_THIN_VOLUME,
+    LINE,
+    LONG,
+    THIN_VOLUME,
+    VOLUME,
+    asked,
+)
 
 EPS = np.finfo(np.float32).eps
 
@@ -191,7 +198,7 @@ def test_images_beyond_the_cache_are_cut_into_slabs(seed, monkeypatch):
         @jax.jit
         def results(y, x, kernel, axes=axes, groups=groups):
             found = {}
-            for name in ("lhs_dilation", "matmul", "planes"):
+            for name in ("lhs_dilation", "matmul", "planes", "taps"):
                 down, up = (
                     by(name, axes, groups) for by in (conv_by, conv_transpose_by)
                 )
@@ -211,7 +218,7 @@ def test_platforms_that_nobody_has_measured_compute_the_stock_form():
     forms = choose.forms(asked())
     assert set(forms) == {"default", "cpu", "cuda"}
     assert forms["default"] == STOCK not in (forms["cpu"], forms["cuda"])
-    assert choose.forms(asked(stride=1, channels=8, features=8))["cpu"] == STOCK
+    assert choose.forms(asked(stride=1, channels=6, features=6))["cpu"] == STOCK
 
 
 def compiled_text(function, *args):
@@ -221,8 +228,8 @@ def compiled_text(function, *args):
 
 
 def test_where_auto_takes_the_reference_the_program_is_the_same(rng):
-    y = jnp.asarray(rng.normal(size=(2, 8, 8, 8)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(3, 3, 8, 8)), jnp.float32)
+    y = jnp.asarray(rng.normal(size=(2, 8, 8, 6)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 6, 6)), jnp.float32)
 
     def stock(y, k):
         k = jnp.swapaxes(jnp.flip(k, (0, 1)), 2, 3)
@@ -291,7 +298,13 @@ def test_the_choice_is_the_same_on_every_call():
 @pytest.mark.parametrize(
     "problem, computation, name",
     [
-        (asked(), "kernel_gradient", "matmul"),
+        (asked(), "kernel_gradient", "taps"),
+        (asked(window=2), "kernel_gradient", "matmul"),
+        (asked(window=3, stride=3), "kernel_gradient", "taps"),
+        (asked()._replace(forward=True), "kernel_gradient", "taps"),
+        (LINE, "kernel_gradient", "taps"),
+        (LONG, "kernel_gradient", "phases"),
+        (LONG._replace(forward=True), "kernel_gradient", "taps"),
         (asked(size=32, features=1, window=9, stride=3), "conv", "lhs_dilation"),
         (asked(groups=32), "conv_transpose", "shifts"),
         (asked(groups=32), "conv", "sums"),
@@ -301,7 +314,7 @@ def test_the_choice_is_the_same_on_every_call():
         (asked(stride=1, features=1), "conv", "lhs_dilation"),
         (asked(stride=1, channels=1), "kernel_gradient", "taps"),
         (asked(features=3), "kernel_gradient", "taps"),
-        (asked(1, stride=1, channels=3, size=800), "kernel_gradient", "lhs_dilation"),
+        (asked(1, stride=1, channels=3, size=800), "kernel_gradient", "taps"),
         (asked(stride=1, channels=1)._replace(forward=True), "conv", "matmul"),
         (asked(batch=1, window=16, stride=8, size=32), "conv_transpose", "phases"),
         (asked(batch=32, window=3, size=26), "conv_transpose", "matmul"),
@@ -314,6 +327,8 @@ def test_the_choice_is_the_same_on_every_call():
         (VOLUME, "conv", "planes"),
         (VOLUME, "conv_transpose", "planes"),
         (VOLUME, "kernel_gradient", "winograd"),
+        (THIN_VOLUME, "kernel_gradient", "taps"),
+        (LARGE_THIN_VOLUME, "kernel_gradient", "planes"),
     ],
 )
 def test_what_the_cost_model_takes_on_cpu(problem, computation, name):

@@ -31,15 +31,30 @@ CASES = {
 @pytest.mark.parametrize("by", [conv_by, conv_transpose_by])
 @pytest.mark.parametrize("case", CASES)
 def test_kernel_gradient_equals_the_reference(case, by, rng):
-    sizes, window, strides, dilation, (inputs, outputs), groups, batch, parts = CASES[
-        case
-    ]
+    *case, parts = CASES[case]
+    asked = assert_gradient_is_right(by, *case, rng)
+    assert taps.bytes_at_once(asked) == asked.windows_bytes // parts
+
+
+@pytest.mark.parametrize("by", [conv_by, conv_transpose_by])
+@pytest.mark.parametrize("strides, channels", [((2, 3), (8, 2)), ((1, 1), (8, 1))])
+def test_large_images_are_cut(strides, channels, by, rng):
+    case = (1801, 190), (5, 6), strides, 1, channels, 1, 1
+    asked = assert_gradient_is_right(by, *case, rng)
+    assert asked.slabs > 8
+    assert asked.windows_bytes > 32e6
+    assert taps.bytes_at_once(asked) < 6e6
+
+
+def assert_gradient_is_right(
+    by, sizes, window, strides, dilation, channels, groups, batch, rng
+):
+    """The problem whose windows are cut is returned."""
+    inputs, outputs = channels
     axes = conv_axes(
         sizes, window, strides=strides, padding="SAME", kernel_dilation=dilation
     )
     asked = Problem(batch, axes, groups, inputs // groups, outputs // groups, 4)
-    mirrored = asked.mirrored if asked.from_y else asked
-    assert taps.bytes_at_once(asked) == mirrored.windows_bytes // parts
     kernel = jnp.asarray(rng.normal(size=(*window, inputs // groups, outputs)), "f4")
     x = jnp.asarray(rng.normal(size=(batch, *sizes, inputs)), "f4")
     on_grid = [a.output_size for a in axes]
@@ -56,3 +71,4 @@ def test_kernel_gradient_equals_the_reference(case, by, rng):
     scale = np.sqrt(x.size * y.size / kernel.size)
     np.testing.assert_allclose(ours, reference, atol=64 * EPS * scale)
     assert np.abs(reference).max() > 1  # and of that size it is
+    return asked.mirrored if asked.from_y else asked

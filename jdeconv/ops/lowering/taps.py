@@ -1,13 +1,13 @@
 """Taps: an image for each tap and channel of the thinner side, one below the other.
 
-Of a photograph's few channels, windows side by side are short rows: to gather them
-moves numbers one by one, and a product over all pixels turns them over. Here every tap
-has a whole image of its own, on one axis with window 2 and stride 1:
+Windows side by side are rows gathered piece by piece, of a photograph's few channels
+number by number, and a product over all pixels turns them over. Here every tap has a
+whole image of its own, on one axis with window 2 and stride 1:
 
     t0        x0 x1 x2 x3
     t1        x1 x2 x3 x4        times   y0 .. y3, `[sites, out]`
 
-These are contiguous copies, and the kernel's gradient is their product with y as it
+These are long copies, and the kernel's gradient is their product with y as it
 lies in memory. At stride 1 they are made of y, where that is the thinner. Read
 backwards, the images of the taps are added up, each moved to its place.
 
@@ -74,7 +74,8 @@ def _parts(asked: Problem) -> int:
 
 
 def bytes_at_once(asked: Problem) -> int:
-    """Size of the taps' images in memory at the same time."""
+    """Size of the taps' images in memory at the same time: float32 or wider."""
+    asked = asked._replace(itemsize=max(asked.itemsize, 4))
     if asked.from_y:
         asked = asked.mirrored
     cut = asked.of_slabs() if asked.slabs > 1 else asked

@@ -167,7 +167,7 @@ def on_cpu(p: Problem) -> Forms:
             "spread" if few else "shifts",
         )
     if p.groups > 1:
-        return _grouped_on_cpu(p, strided)
+        return _with_taps(p, _grouped_on_cpu(p, strided))
     deep = len(p.axes) > 2  # the library's 3-D convolutions are slow at every stride
     if not strided and not deep:
         plain = _plain_on_cpu(p)
@@ -219,6 +219,8 @@ def _with_taps(p: Problem, found: Forms) -> Forms:
 def _has_few_rows(p: Problem) -> bool:
     """Whether one side has so few channels that `taps` is the best for the gradient."""
     thin, wide = p.group_in, p.group_out
+    if p.groups > 1:
+        return len(p.axes) == 2 and min(thin, wide) >= 4 and p.taps > 1
     if any(a.stride > 1 for a in p.axes):
         return thin <= {1: 4, 2: 16}.get(len(p.axes), 8) and max(p.blocks) > 1
     thin, wide = sorted((thin, wide))
@@ -231,6 +233,8 @@ def _has_few_rows(p: Problem) -> bool:
 
 def _gains_by_taps(p: Problem, found: str) -> bool:
     """Whether `taps` is faster than the lowering found, for wider images."""
+    if p.groups > 1:
+        return False
     if all(a.stride == 1 for a in p.axes):
         return len(p.axes) == 1 and found == "winograd"
     if len(p.axes) == 1 and p.axes[0].stride < 4:

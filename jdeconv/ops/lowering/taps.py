@@ -68,7 +68,7 @@ def _by_taps(asked: Problem, precision, y: Array, kernel: Array) -> Array:
 
 def _parts(asked: Problem) -> int:
     """Of the batch."""
-    least = -(-asked.windows_bytes // _IMAGES_BYTES)
+    least = -(-asked.groups * asked.windows_bytes // _IMAGES_BYTES)
     count = equal_parts(asked.batch, min(least, asked.sites // _SITES))
     return count if asked.y_bytes <= count * _PART_BYTES else 1
 
@@ -79,7 +79,7 @@ def bytes_at_once(asked: Problem) -> int:
     if asked.from_y:
         asked = asked.mirrored
     cut = asked.of_slabs() if asked.slabs > 1 else asked
-    return cut.windows_bytes // _parts(cut)
+    return cut.groups * cut.windows_bytes // _parts(cut)
 
 
 def _add_up(asked: Problem, precision, matrix: Array, y: Array) -> Array:

@@ -310,6 +310,8 @@ def test_the_choice_is_the_same_on_every_call():
         (asked(groups=32), "conv", "sums"),
         (asked(groups=32), "kernel_gradient", "spread"),
         (asked(groups=32, stride=1), "conv_transpose", "sums"),
+        (asked(groups=4), "kernel_gradient", "taps"),
+        (asked(groups=16), "kernel_gradient", "merged"),
         (asked(stride=1, features=1), "kernel_gradient", "taps"),
         (asked(stride=1, features=1), "conv", "lhs_dilation"),
         (asked(stride=1, channels=1), "kernel_gradient", "taps"),

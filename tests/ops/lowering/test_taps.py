@@ -22,6 +22,7 @@ CASES = {
     "one axis": ((50,), (5,), (2,), 1, (1, 4), 1, 2, 1),
     "three axes": ((5, 6, 7), (3, 2, 3), (1, 1, 1), 1, (1, 4), 1, 2, 1),
     "in parts": ((64, 64), (5, 5), (1, 1), 1, (3, 8), 1, 4, 4),
+    "in parts, groups": ((64, 64), (5, 5), (1, 1), 1, (8, 8), 2, 4, 4),
     "in parts, few out": ((64, 64), (5, 5), (1, 1), 1, (8, 3), 1, 4, 4),
     "in parts, strided": ((96, 96), (7, 7), (2, 2), 1, (3, 4), 1, 6, 6),
     "parts of y too large": ((400, 400), (2, 2), (1, 1), 1, (1, 9), 1, 2, 1),
@@ -33,7 +34,7 @@ CASES = {
 def test_kernel_gradient_equals_the_reference(case, by, rng):
     *case, parts = CASES[case]
     asked = assert_gradient_is_right(by, *case, rng)
-    assert taps.bytes_at_once(asked) == asked.windows_bytes // parts
+    assert taps.bytes_at_once(asked) == asked.groups * asked.windows_bytes // parts
 
 
 @pytest.mark.parametrize("by", [conv_by, conv_transpose_by])

@@ -170,17 +170,15 @@ def on_cpu(p: Problem) -> Forms:
         return _with_taps(p, _grouped_on_cpu(p, strided))
     deep = len(p.axes) > 2  # the library's 3-D convolutions are slow at every stride
     if not strided and not deep:
-        plain = _plain_on_cpu(p)
-        return _with_taps(p, plain)
+        return _with_taps(p, _plain_on_cpu(p))
     conv_rate = _DEEP_CONV if deep else _CONV
     # Products with filled-up taps do not pay beside windows that fit the cache.
     share = _taps_share(p) if p.bytes_at_once <= _SMALL else 1.0
     value = {"phases": _phases(p, conv_rate * share)}
     image = {REFERENCE: _strided_conv(p)}
     gradient = {"phases": _phases(p, _CONV_KERNEL_GRADIENT.get(len(p.axes), 20.0))}
-    if (
-        p.forward
-    ):  # to transpose `phases` twice was seen to take 20 to 100 times as long
+    if p.forward:
+        # `phases`, transposed twice, was seen to take 20 to 100 times as long.
         gradient = {REFERENCE: math.inf}
     if not strided:
         image = {"phases": _phases(p, conv_rate)}

@@ -207,7 +207,8 @@ def _with_taps(p: Problem, found: Forms) -> Forms:
     Its images are long copies, where windows side by side are many short ones, which a
     product turns over as a whole.
     """
-    best = _has_few_rows(p) or _gains_by_taps(p, found.kernel_gradient)
+    few_rows = p.groups == 1 and _has_few_rows(p)
+    best = few_rows or _gains_by_taps(p, found.kernel_gradient)
     room = max(_KEPT, p.x_bytes, p.y_bytes)
     if best and p.taps <= _MOST_TAPS and taps.bytes_at_once(p) <= room:
         return found._replace(kernel_gradient="taps")
@@ -217,8 +218,6 @@ def _with_taps(p: Problem, found: Forms) -> Forms:
 def _has_few_rows(p: Problem) -> bool:
     """Whether one side has so few channels that `taps` is the best for the gradient."""
     thin, wide = p.group_in, p.group_out
-    if p.groups > 1:
-        return len(p.axes) == 2 and min(thin, wide) >= 4 and p.taps > 1
     if any(a.stride > 1 for a in p.axes):
         return thin <= {1: 4, 2: 16}.get(len(p.axes), 8) and max(p.blocks) > 1
     thin, wide = sorted((thin, wide))
@@ -232,7 +231,8 @@ def _has_few_rows(p: Problem) -> bool:
 def _gains_by_taps(p: Problem, found: str) -> bool:
     """Whether `taps` is faster than the lowering found, for wider images."""
     if p.groups > 1:
-        return False
+        wide = min(p.group_in, p.group_out) >= 4
+        return len(p.axes) == 2 and wide and p.taps > 1
     if all(a.stride == 1 for a in p.axes):
         return len(p.axes) == 1 and found == "winograd"
     if len(p.axes) == 1 and p.axes[0].stride < 4:

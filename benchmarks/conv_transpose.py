@@ -49,7 +49,7 @@ DTYPES = {"float32": "float32", "tf32": "float32", "bfloat16": "bfloat16"}
 # What is compared on an accelerator, where Flax and equinox are lax by other names.
 ON_ACCELERATORS = ("jdeconv", "lax", "PyTorch")
 TURNS = 15
-AHEAD = 4  # layers compiled at once there: of all, nothing is seen for minutes
+AHEAD = 7  # layers compiled at once there: of all, nothing is seen for minutes
 
 
 def check_equal(
@@ -91,17 +91,23 @@ def keep_programs() -> None:
 def compile_ahead(shapes: Iterable[Shape], precision: str) -> None:
     """Compiles jdeconv's and lax's programs of some layers side by side.
 
-    For accelerators, where each takes seconds: convolutions are tried in many ways. It
+    For accelerators, where each takes seconds: convolutions are tried in many ways.
+    What was found for lax's training steps, which come first, holds for the other
+    programs of the process, so that a convolution they share is the same in all. It
     wants `keep_programs`.
     """
-    lowered = [
-        program
-        for s in shapes
+    lowered = {
+        name: [
+            CANDIDATES[name](s, *arrays(s, DTYPES[precision])).lower() for s in shapes
+        ]
         for name in OURS_AND_LAX
-        for program in CANDIDATES[name](s, *arrays(s, DTYPES[precision])).lower()
-    ]
+    }
+    steps = [step for _, step in lowered["lax"]]
+    rest = [forward for forward, _ in lowered["lax"]]
+    rest += [program for both in lowered["jdeconv"] for program in both]
     with concurrent.futures.ThreadPoolExecutor(timing.len_cores()) as pool:
-        list(pool.map(lambda program: program.compile(), lowered))
+        for programs in (steps, rest):
+            list(pool.map(lambda program: program.compile(), programs))
 
 
 def bench(s: Shape, turns: int, precision: str = "float32") -> dict:

@@ -9,6 +9,7 @@ from flax import nnx
 
 from benchmarks import results, throughput
 from jdeconv import models
+from tests.parameters import fast_if
 
 SHAPE = (11, 14, 1)  # an odd size and an even one
 NETWORKS = {
@@ -34,16 +35,7 @@ VARIANTS = {
 }
 
 
-FAST = ("cnn", "fsrcnn", "segnet")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in FAST else pytest.param(name, marks=pytest.mark.slow)
-        for name in VARIANTS
-    ],
-)
+@pytest.mark.parametrize("name", fast_if(VARIANTS, ("cnn",)))
 def test_twin_equals_the_network(name, rng):
     pytest.importorskip("torch")
     from benchmarks import torch_twins

@@ -192,6 +192,7 @@ def test_self_ensemble_is_the_mean_over_the_symmetries(
         process.process_images(path, classifier, out, self_ensemble=True)
 
 
+@pytest.mark.slow
 def test_latent_network_gets_its_own_size(tmp_path, tmp_path_factory, folder):
     pytest.importorskip("sklearn")
     config = autoencoder_mnist.get_config()

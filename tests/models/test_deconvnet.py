@@ -8,6 +8,7 @@ from flax import nnx
 
 from jdeconv import models, nn, ops
 from jdeconv.models import deconvnet
+from tests.parameters import fast_if
 
 
 class Small(nnx.Module):
@@ -86,7 +87,7 @@ def explicit_deconvnet(model, x, channel, method):
     return pixels, max(before_2[(*strongest, channel)], 0), strongest
 
 
-@pytest.mark.parametrize("method", deconvnet.METHODS)
+@pytest.mark.parametrize("method", fast_if(deconvnet.METHODS, ("deconvnet",)))
 def test_projection_equals_explicit_loops(method, rng):
     model = Small(nnx.Rngs(0))
     x = rng.normal(size=(3, 10, 11, 2)).astype(np.float32)
@@ -188,6 +189,7 @@ def test_what_cannot_be_done_is_said():
         models.project(jax.nn.relu, x, 0, positions=(4,))
 
 
+@pytest.mark.slow
 def test_every_network_projects_and_logits_have_no_grid(rng):
     x = rng.uniform(size=(2, 12, 12, 1)).astype(np.float32)
     tutorial = models.ConvDeconvNet((12, 12, 1), num_classes=4, rngs=nnx.Rngs(0))

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from jdeconv import models, ops
+from tests.parameters import fast_if
 
 SMALL = {
     "unet": {"features": 4, "stages": 2},
@@ -24,7 +25,7 @@ def make(name, num_classes=2, **options):
     )
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", fast_if(SMALL, ("fcn", "segnet")))
 def test_logits_have_the_size_of_the_image(name):
     model = make(name, num_classes=5)
     model.eval()
@@ -47,7 +48,7 @@ def test_a_pixel_moves_its_own_image_alone(name):
     assert not at[1].any()
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", fast_if(SMALL, ("segnet",)))
 def test_every_parameter_has_a_gradient(name):
     model = make(name)
     x = jax.random.normal(jax.random.key(1), (2, 8, 8, 3))

@@ -40,8 +40,12 @@ def eight(network, x, **given):
     "options",
     [
         {"name": "fsrcnn", "scale": 2, "features": 4, "shrunk": 3, "depth": 1},
-        {"name": "ffdnet", "features": 4, "depth": 3},
-        {"name": "unet", "features": 4, "stages": 2},
+        pytest.param(
+            {"name": "ffdnet", "features": 4, "depth": 3}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {"name": "unet", "features": 4, "stages": 2}, marks=pytest.mark.slow
+        ),
     ],
     ids=lambda options: options["name"],
 )

@@ -66,9 +66,15 @@ def test_trajectory_keeps_its_length_in_the_frame_and_is_centred():
     [
         (lambda v: psf.gaussian(v, (7, 7)), 1.3),
         (lambda v: psf.disk(v, (9, 9)), 2.7),
-        (lambda v: psf.motion(v, 20.0, (9, 9)), 5.3),
+        pytest.param(
+            lambda v: psf.motion(v, 20.0, (9, 9)), 5.3, marks=pytest.mark.slow
+        ),
         (lambda v: psf.motion(5.0, v, (9, 9)), 20.0),
-        (lambda v: psf.trajectory(jax.random.key(0), v, (9, 9)), 5.3),
+        pytest.param(
+            lambda v: psf.trajectory(jax.random.key(0), v, (9, 9)),
+            5.3,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_derivatives(make, at):

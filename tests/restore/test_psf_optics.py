@@ -10,6 +10,7 @@ from scipy import special
 
 from jdeconv.restore import psf
 from jdeconv.restore.psf import bessel
+from tests.parameters import fast_if
 
 LENS = {"wavelength": 0.52, "na": 1.4, "pixel_size": 0.08}
 
@@ -98,7 +99,7 @@ MICROSCOPES = {
 }
 
 
-@pytest.mark.parametrize("case", MICROSCOPES)
+@pytest.mark.parametrize("case", fast_if(MICROSCOPES, ("deep", "water")))
 def test_gibson_lanni_equals_the_integral(case):
     given = LENS | {"z_step": 0.3} | MICROSCOPES[case]
     shape = (8, 23, 24)
@@ -191,13 +192,22 @@ def test_aberrations_move_and_dim_as_they_should():
         (lambda v: psf.airy(v, 1.4, 0.08, (9, 9)), 0.52, 1e-3),
         (lambda v: psf.telescope(6e-7, 2.4, 0.02, (9, 9), obstruction=v), 0.3, 1e-3),
         (lambda v: _lanni(depth=v), 2.0, 1e-3),
-        (lambda v: _lanni(ns=v), 1.36, 1e-5),
+        pytest.param(lambda v: _lanni(ns=v), 1.36, 1e-5, marks=pytest.mark.slow),
         (lambda v: _lanni(na=v), 1.4, 1e-5),
-        (lambda v: _lanni(na=v, ns=1.45), 1.4, 1e-5),
-        (lambda v: _lanni(tg=v, ng=1.53), 172.0, 1e-3),
+        pytest.param(
+            lambda v: _lanni(na=v, ns=1.45), 1.4, 1e-5, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            lambda v: _lanni(tg=v, ng=1.53), 172.0, 1e-3, marks=pytest.mark.slow
+        ),
         (lambda v: _lanni(pixel_size=v), 0.1, 1e-5),
         (lambda v: psf.aberrated({5: v}, (9, 9), **LENS), 0.1, 1e-4),
-        (lambda v: psf.aberrated({5: 0.1}, (9, 9), **(LENS | {"na": v})), 1.3, 1e-4),
+        pytest.param(
+            lambda v: psf.aberrated({5: 0.1}, (9, 9), **(LENS | {"na": v})),
+            1.3,
+            1e-4,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_derivatives(make, at, step):

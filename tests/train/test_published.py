@@ -134,6 +134,7 @@ def recorded(name):
     return {n: (m["seeds"][seed], m["sem"]) for n, m in metrics.items()}
 
 
+@pytest.mark.slow
 def test_deblur_photos_reaches_its_recorded_psnr():
     pytest.importorskip("skimage")
     found = measured("deblur_photos", None)

@@ -209,6 +209,7 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
     assert numbers(tmp_path) == numbers(finished[0])
 
 
+@pytest.mark.slow
 def test_the_learning_rate_of_a_part_follows_the_schedule_of_steps(finished):
     # Two updates a step, half the rate: over a linear decay, by hand.
     config = make_config(generate={"discriminator_steps": 2})
@@ -264,7 +265,7 @@ def test_one_device_equals_four_equals_pmap():
     "spec, parts",
     [
         ("dcgan_mnist.py", (12_654_337, 11_032_193)),
-        ("dcgan_mnist.py:32", None),
+        pytest.param("dcgan_mnist.py:32", None, marks=pytest.mark.slow),
         pytest.param("wgan_gp_mnist.py", None, marks=pytest.mark.slow),
         ("wgan_gp_mnist.py:hinge", None),
         ("checkerboard.py:resize", None),

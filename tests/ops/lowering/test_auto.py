@@ -144,6 +144,7 @@ def test_conv_and_all_its_derivatives(case, rng):
             assert relative(a, b) < 128 * EPS, name
 
 
+@pytest.mark.slow
 def test_windows_beyond_the_cache_are_made_in_parts(rng):
     y = jnp.asarray(rng.normal(size=(6, 40, 40, 16)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(5, 5, 16, 16)), jnp.float32)

@@ -32,6 +32,7 @@ from jdeconv.models.espcn import ESPCN
 from jdeconv.models.fcn import FCN
 from jdeconv.models.ffdnet import FFDNet
 from jdeconv.models.fsrcnn import FSRCNN
+from jdeconv.models.once import draw
 from jdeconv.models.published import load, model_card, published
 from jdeconv.models.segnet import SegNet
 from jdeconv.models.self_ensemble import SelfEnsemble
@@ -101,6 +102,9 @@ def build(
 ) -> nnx.Module:
     """The network that a config describes.
 
+    Its parameters are drawn in one program, which is kept for the next network like it:
+    drawn one by one, as the class by itself does, most of the time is compiling.
+
     Args:
       config: `name`, and any options of that network's class.
       image_shape: (H, W, C) of the images it is trained on.
@@ -120,9 +124,8 @@ def build(
                 f"config.model.{option}: the network {name!r} has no such option, "
                 f"only {', '.join(sorted(known))}"
             )
-    return _BY_NAME[name](
-        tuple(image_shape), num_classes=num_classes, dtype=dtype, rngs=rngs, **given
-    )
+    fixed = {"image_shape": tuple(image_shape), "num_classes": num_classes}
+    return draw(_BY_NAME[name], {**fixed, "dtype": dtype, **given}, rngs)
 
 
 def options(name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from flax import nnx
 
 from jdeconv import checkerboard, models, tasks
 from jdeconv.data import Source
+from jdeconv.models.once import jit_once
 from jdeconv.tasks import Task
 from jdeconv.train import optim
 from jdeconv.train.duration import parse_duration
@@ -141,7 +142,7 @@ def build_state(
     """
     make = _state_maker(config, data, parallel.axis_name)
     # One compilation in place of dozens, and every process makes its own copy.
-    return jax.jit(make, out_shardings=parallel.replicated)()
+    return jit_once(make, out_shardings=parallel.replicated)()
 
 
 def abstract_state(

@@ -250,6 +250,7 @@ def denoiser(tmp_path_factory):
     return tiny(config, tmp_path_factory, "denoiser")
 
 
+@pytest.mark.slow
 def test_a_network_is_told_the_noise(denoiser, deblurrer, folder, tmp_path):
     path, files = folder
     run = train.load_run(denoiser)

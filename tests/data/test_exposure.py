@@ -43,6 +43,7 @@ def test_light_and_photon_noise():
     np.testing.assert_allclose(still, x, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_exposure_is_drawn_with_a_uniform_logarithm():
     degrade = Degrade(exposure=(1 / 16, 1 / 4))
     key = keys(500)

@@ -64,6 +64,7 @@ def test_any_size_is_met(size):
     assert images.dtype == scores.dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_labels_reach_both_networks():
     model = made(conditional=True, norm="none")
     z = jax.random.normal(jax.random.key(0), (10, 10))

@@ -144,6 +144,7 @@ def test_gradient_is_the_gradient_of_the_unit(classifier, rng):
     np.testing.assert_array_equal(made.positions, [[2, 0], [2, 0]])
 
 
+@pytest.mark.slow
 def test_batch_norm_scales_and_biases_take_no_part(rng):
     """Below batch norm the kernel is scaled; shifts only move where a ReLU is on."""
     norm = nnx.BatchNorm(3, rngs=nnx.Rngs(0))

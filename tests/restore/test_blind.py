@@ -70,6 +70,7 @@ def test_the_psf_of_stars(rng):
         np.testing.assert_allclose(found.psf, other, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_centre_support_and_stopping(scene):
     kernel = psf.motion(7.0, 20.0, (9, 11))
     y, _ = measured(scene[:64, :64], kernel)
@@ -84,6 +85,7 @@ def test_centre_support_and_stopping(scene):
     np.testing.assert_allclose(found.psf[0], 0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_channels_share_the_psf(scene):
     kernel = psf.gaussian(1.5, (9, 9))
     y, _ = measured(scene[:56, :56], kernel)

@@ -40,6 +40,7 @@ def test_integers_come_back_as_they_came(blurred, dtype, step):
     np.testing.assert_allclose(result / top, expected, atol=step + 2e-6)
 
 
+@pytest.mark.slow
 def test_half_floats_are_solved_in_single(blurred):
     assert deconvolve(blurred.astype("bfloat16"), KERNEL).dtype == jnp.float32
     assert deconvolve(blurred, KERNEL, method="wiener").dtype == jnp.float32

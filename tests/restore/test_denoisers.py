@@ -184,6 +184,7 @@ def test_bm3d_works_under_transforms(rng):
     assert jnp.isfinite(slope) and slope < 0  # less is left where more is noise
 
 
+@pytest.mark.slow
 def test_denoisers_take_batches_and_levels(photograph):
     images = jnp.stack([photograph[:32, :32], photograph[32:64, :32]])
     levels = jnp.array([0.05, 0.2]).reshape(2, 1, 1)

@@ -124,12 +124,14 @@ def test_the_model_is_that_of_its_own_draws():
     assert error < 1.5 * best
 
 
+@pytest.mark.slow
 def test_parameters_stay_within_their_starts(scene):
     y = measured(scene, gaussian(3.0))
     found, *_ = parameters(y, gaussian, [[0.5, 2.0]])
     np.testing.assert_allclose(found, [2.0])
 
 
+@pytest.mark.slow
 def test_power_of_white_noise_is_its_variance():
     x = 0.3 * jax.random.normal(jax.random.key(0), (120, 91)) + 5
     for periodic in (False, True):

@@ -42,6 +42,7 @@ def test_the_level_is_told_from_a_blurred_photograph(std):
     np.testing.assert_allclose(noise.estimate_std(y), std, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_the_level_in_other_numbers_of_axes_and_batches():
     levels = jnp.array([0.1, 0.5])[:, None, None, None]
     y = noise.gaussian(KEY, jnp.zeros((2, 24, 24, 24)), levels)
@@ -69,6 +70,7 @@ def test_what_is_refused(call, words):
         call()
 
 
+@pytest.mark.slow
 def test_white_noise_is_even_and_patterns_are_not():
     from jdeconv.restore.spectrum import unevenness
 

@@ -75,6 +75,7 @@ def test_any_denoiser_will_do(photograph):
     assert solution.image.shape == y.shape and solution.history.shape == (3,)
 
 
+@pytest.mark.slow
 def test_gradients(photograph):
     y = photograph[:24, :24].astype(float)
     with jax.enable_x64(True):

@@ -130,6 +130,7 @@ def test_born_wolf_equals_the_integral_and_keeps_the_light_of_each_plane():
     np.testing.assert_allclose(wide.sum((1, 2)), 0.2, rtol=0.01)
 
 
+@pytest.mark.slow
 def test_default_shapes_of_microscopes_hold_the_light():
     lens = {"wavelength": 0.6, "na": 0.8, "pixel_size": 0.2, "z_step": 1.0}
     kernel = psf.gibson_lanni(ni=1.0, ns=1.0, **lens)
@@ -226,6 +227,7 @@ def _lanni(**change):
     return psf.gibson_lanni((3, 7, 7), **given)
 
 
+@pytest.mark.slow
 def test_reverse_mode_fits_a_depth():
     shape = (5, 9, 9)
     make = functools.partial(psf.gibson_lanni, shape, z_step=0.4, **LENS)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jdeconv.restore import Blur, psf, richardson_lucy
+from tests.parameters import fast_if
 
 skimage = pytest.importorskip("skimage", reason="the photograph is scikit-image's")
 
@@ -105,7 +106,10 @@ def test_a_cropped_scene_is_never_worse_than_its_input(name, scene):
     assert before > errors[0] > errors[1] > errors[2]
 
 
-@pytest.mark.parametrize("boundary", ["unknown", "circular", "zero", "reflect", "edge"])
+@pytest.mark.parametrize(
+    "boundary",
+    fast_if(["unknown", "circular", "zero", "reflect", "edge"], ("unknown", "zero")),
+)
 def test_zeros_and_constants(boundary):
     kernel = psf.gaussian(1.0, (5, 6))
     zeros = richardson_lucy(jnp.zeros((16, 17)), kernel, boundary=boundary)

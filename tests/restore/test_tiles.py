@@ -129,6 +129,7 @@ def test_equals_the_whole_image(photograph, options):
     assert apart.max() < 2e-2 and np.quantile(apart, 0.999) < 3e-3
 
 
+@pytest.mark.slow
 def test_colours_and_integers_come_back_as_they_came(photograph):
     y = np.round(photograph[:160, :160] * 65535).astype(np.uint16)
     y = np.stack([y, y[::-1], y.T], -1)

@@ -64,6 +64,7 @@ def test_losses_are_the_papers(model, batch):
         np.testing.assert_allclose(found[part], expected[part], rtol=1e-4, err_msg=part)
 
 
+@pytest.mark.slow
 def test_the_encoder_learns_through_the_draw(model, batch):
     task = VaeGan(RANGE)
     graph, params, rest = nnx.split(model, nnx.Param, ...)

@@ -65,6 +65,7 @@ SOURCE = {
 }
 
 
+@pytest.mark.slow
 def test_what_was_trained_in_one_type_computes_in_another(workdir, tmp_path, rng):
     x = rng.random((3, 8, 8, 1), np.float32)
     exact = train.load_run(workdir, "latest")

@@ -208,6 +208,7 @@ def test_a_set_that_must_be_downloaded_by_hand_says_how(tmp_path):
         data.load_source(config.data, "train")
 
 
+@pytest.mark.slow
 def test_process_writes_a_mask_in_the_numbers_it_has_learned(nuclei, tmp_path, rng):
     workdir, _ = nuclei
     (tmp_path / "in").mkdir()

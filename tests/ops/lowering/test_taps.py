@@ -38,7 +38,13 @@ def test_kernel_gradient_equals_the_reference(case, by, rng):
 
 
 @pytest.mark.parametrize("by", [conv_by, conv_transpose_by])
-@pytest.mark.parametrize("strides, channels", [((2, 3), (8, 2)), ((1, 1), (8, 1))])
+@pytest.mark.parametrize(
+    "strides, channels",
+    [
+        ((2, 3), (8, 2)),
+        pytest.param((1, 1), (8, 1), marks=pytest.mark.slow),
+    ],
+)
 def test_large_images_are_cut(strides, channels, by, rng):
     case = (1801, 190), (5, 6), strides, 1, channels, 1, 1
     asked = assert_gradient_is_right(by, *case, rng)

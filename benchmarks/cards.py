@@ -100,6 +100,10 @@ LIMITS = {
         "Makes digits of no chosen class. The narrow setting for a CPU, 32 x 32, and "
         "not the published 64 x 64 one."
     ),
+    "dcgan_mnist_hinge": (
+        "Makes digits of no chosen class, 32 x 32; the narrow setting for a CPU, with "
+        "the hinge loss."
+    ),
     "vae_mnist": (
         "Knows digits whose pixels are black or white, 28 x 28. Below, `nll` is the "
         "bound on -log p(x) by 5000 importance samples, `elbo` the one by a single "

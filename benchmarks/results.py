@@ -62,6 +62,7 @@ ROWS = {
     "membranes_unet": ("dice_membrane", "Dice of all pixels, %", 100, ""),
     "dcgan_mnist": ("swd", "distance of patches x 1000", 1, "11.32 (mmagic)"),
     "dcgan_mnist_32": ("swd", "distance of patches x 1000", 1, ""),
+    "dcgan_mnist_hinge": ("swd", "distance of patches x 1000", 1, ""),
     "wgan_gp_mnist": ("swd", "distance of patches x 1000", 1, ""),
     "vae_gan_mnist_32": ("swd", "distance of patches x 1000", 1, ""),
     "enhance_photos": ("psnr", "PSNR of patches, dB", 1, ""),

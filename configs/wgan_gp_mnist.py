@@ -6,8 +6,6 @@ shared out among the critic's turns. 32 x 32, to be set beside `dcgan_mnist.py:3
 
     jdeconv train --config configs/wgan_gp_mnist.py --workdir runs/wgan_gp_mnist
 
-The argument "hinge" has the hinge loss in its place, with one turn each.
-
 Not measured yet; the distance between real images is that of `dcgan_mnist.py:32`.
 Data: TFDS "mnist".
 """
@@ -15,8 +13,8 @@ Data: TFDS "mnist".
 from jdeconv import train
 
 
-def get_config(arg: str | None = None):
-    """arg: None, or "hinge"."""
+def get_config():
+    """No argument."""
     config = train.default_config()
     config.task = "generate"
     config.loss = "wasserstein"
@@ -37,13 +35,4 @@ def get_config(arg: str | None = None):
     config.log_every = 50
     config.eval_every = "2000 steps"
     config.checkpoint_every = "500 steps"
-    if arg == "hinge":
-        config.loss = "hinge"
-        config.generate.discriminator_steps = 1
-        config.batch_size = 64
-        config.optimizer.learning_rate = 2e-4
-        config.optimizer.beta1 = 0.5
-        config.optimizer.beta2 = 0.999
-    elif arg is not None:
-        raise ValueError(f"argument {arg!r}: must be hinge")
     return config.lock()

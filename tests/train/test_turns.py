@@ -267,7 +267,7 @@ def test_one_device_equals_four_equals_pmap():
         ("dcgan_mnist.py", (12_654_337, 11_032_193)),
         pytest.param("dcgan_mnist.py:32", None, marks=pytest.mark.slow),
         pytest.param("wgan_gp_mnist.py", None, marks=pytest.mark.slow),
-        ("wgan_gp_mnist.py:hinge", None),
+        ("dcgan_mnist.py:hinge", None),
         ("checkerboard.py:resize", None),
         *[
             pytest.param(f"checkerboard.py:{name}", None, marks=pytest.mark.slow)

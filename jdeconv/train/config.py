@@ -3,6 +3,7 @@
 import ast
 import difflib
 import importlib.util
+import inspect
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -121,10 +122,13 @@ def read_config(
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: no get_config in it, an unknown field, or text that does not fit.
+      ValueError: no get_config in it, an argument that it does not take, an unknown
+        field, or text that does not fit.
     """
     path, _, argument = spec.partition(":")
     module = load_config_file(path)
+    if argument and not inspect.signature(module.get_config).parameters:
+        raise ValueError(f"argument {argument!r}: config file {path!r} takes none")
     config = module.get_config(argument) if argument else module.get_config()
     if not isinstance(config, ml_collections.ConfigDict):
         raise TypeError(

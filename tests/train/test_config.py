@@ -101,6 +101,15 @@ def test_file_that_is_no_config(tmp_path):
         train.read_config(str(tmp_path / "c.txt"))
 
 
+def test_an_argument_that_the_file_does_not_take_is_named(tmp_path):
+    path = tmp_path / "plain.py"
+    path.write_text("def get_config(): return {}")
+    with pytest.raises(
+        ValueError, match=r"argument 'x': config file .*plain.py' takes"
+    ):
+        read_config(f"{path}:x")
+
+
 def test_every_config_of_the_repository_is_one():
     files = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
     assert files

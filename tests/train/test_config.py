@@ -107,7 +107,7 @@ def test_an_argument_that_the_file_does_not_take_is_named(tmp_path):
     with pytest.raises(
         ValueError, match=r"argument 'x': config file .*plain.py' takes"
     ):
-        read_config(f"{path}:x")
+        train.read_config(f"{path}:x")
 
 
 def test_every_config_of_the_repository_is_one():

@@ -67,6 +67,7 @@ MEASURED = (
     "vae_keras_mnist",
     "dcgan_mnist",
     "dcgan_mnist:32",
+    "dcgan_mnist:hinge",
     "wgan_gp_mnist",
     "vae_gan_mnist:32",
 )
@@ -267,18 +268,25 @@ def _adversarial(config, model, twin, real):
         for name, tensors in parts.items()
     }
 
+    if config.loss == "hinge":
+        of_real, of_fake = lambda s: torch.relu(1 - s), lambda s: torch.relu(1 + s)
+        of_made = lambda s: -s  # noqa: E731
+    else:
+        of_real = of_made = lambda s: functional.softplus(-s)
+        of_fake = functional.softplus
+
     def run():
         z = torch.randn(len(real), model.latent)
         for tensor in twin.parameters.values():
             tensor.grad = None
         fake = twin.generate(z)
-        loss = functional.softplus(-twin.discriminate(real)).mean()
-        loss = loss + functional.softplus(twin.discriminate(fake.detach())).mean()
+        loss = of_real(twin.discriminate(real)).mean()
+        loss = loss + of_fake(twin.discriminate(fake.detach())).mean()
         loss.backward()
         adams["discriminator"].step()
         for tensor in twin.parameters.values():
             tensor.grad = None
-        functional.softplus(-twin.discriminate(fake)).mean().backward()
+        of_made(twin.discriminate(fake)).mean().backward()
         adams["generator"].step()
 
     return run

@@ -92,9 +92,8 @@ def compile_ahead(shapes: Iterable[Shape], precision: str) -> None:
     """Compiles jdeconv's and lax's programs of some layers side by side.
 
     For accelerators, where each takes seconds: convolutions are tried in many ways.
-    What was found for lax's training steps, which come first, holds for the other
-    programs of the process, so that a convolution they share is the same in all. It
-    wants `keep_programs`.
+    Lax's training steps come first, so that XLA can take for the others what it has
+    found for a convolution they share. It wants `keep_programs`.
     """
     lowered = {
         name: [

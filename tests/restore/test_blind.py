@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jdeconv.restore import Blur, blind_richardson_lucy, noise, psf, richardson_lucy
+from tests.parameters import fast_if
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,9 @@ CASES = {
     "defocus": (psf.disk(4.0, (15, 15)), psf.gaussian(4.0, (15, 15)), 0.75),
     "motion": (psf.motion(9.0, 30.0, (13, 13)), psf.motion(12.0, 22.0, (13, 13)), 0.9),
 }
-SLOW = {"defocus", "motion"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in CASES],
-)
+@pytest.mark.parametrize("name", fast_if(CASES, ("gaussian",)))
 def test_the_psf_of_a_photograph_comes_nearer(name, scene):
     kernel, start, share = CASES[name]
     y, truth = measured(scene, kernel)

@@ -68,11 +68,7 @@ def test_zeros_and_constants(name):
 
 
 @pytest.mark.parametrize(
-    "boundary",
-    [
-        pytest.param(b, marks=pytest.mark.slow) if b in ("reflect", "zero") else b
-        for b in BOUNDARY_NAMES
-    ],
+    "boundary", fast_if(BOUNDARY_NAMES, ("unknown", "circular", "edge"))
 )
 @pytest.mark.parametrize("name", BASIC)
 def test_every_boundary_keeps_what_it_keeps(name, boundary):

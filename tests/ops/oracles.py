@@ -6,6 +6,13 @@ import numpy as np
 
 NUMPY_PAD = {"CIRCULAR": "wrap", "REFLECT": "reflect", "EDGE": "edge"}
 
+EPS = np.finfo(np.float32).eps
+
+
+def relative(a, b):
+    """The largest gap, over the largest entry of b."""
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+
 
 def margins(padding, axis, n, k, s):
     """(low, high) as DESIGN.md's table says."""

@@ -8,19 +8,15 @@ import pytest
 from jdeconv.ops import conv, conv_transpose, conv_transpose_output_sizes
 from jdeconv.ops.lowering import ALGORITHMS
 from tests.ops import oracles
+from tests.ops.oracles import EPS, relative
 from tests.parameters import fast_if
 
 MODES = ("SAME", "CIRCULAR", "VALID", "REFLECT", "EDGE", "CAUSAL", 1)
 ASYMMETRIC = ((0, 2), (1, 0))
-EPS = np.finfo(np.float32).eps
 
 
 def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
-
-
-def relative(a, b):
-    return float(jnp.abs(a - b).max() / jnp.maximum(jnp.abs(b).max(), 1e-30))
 
 
 def geometries(padding, rng, count):

@@ -1,7 +1,6 @@
-"""`auto`: three lowerings under one function, the cost model, and the tuned file."""
+"""`auto`: three lowerings under one function, and the programs they make."""
 
 import functools
-import json
 import sys
 
 import jax
@@ -10,28 +9,19 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jdeconv.ops import conv, conv_transpose, lowering
+from jdeconv.ops import conv, conv_transpose
 from jdeconv.ops.geometry import conv_axes, conv_transpose_axes
 from jdeconv.ops.lowering import (
     choose,
     conv_by,
     conv_transpose_by,
-    matmul,
-    tune,
-    tuned,
 )
-from jdeconv.ops.lowering.choose import STOCK, Forms
+from jdeconv.ops.lowering.choose import STOCK
 from jdeconv.ops.lowering.problem import Problem, problem
 from tests.ops.lowering.problems import (
-    LARGE_THIN_VOLUME,
-    LINE,
-    LONG,
-    THIN_VOLUME,
-    VOLUME,
     asked,
 )
-
-EPS = np.finfo(np.float32).eps
+from tests.ops.oracles import EPS, relative
 
 # Layers for which the CPU takes different lowerings: y's shape, kernel's, options.
 CASES = {
@@ -59,10 +49,6 @@ ALL_CASES = [
     case if case in QUICK else pytest.param(case, marks=pytest.mark.slow)
     for case in CASES
 ]
-
-
-def relative(a, b):
-    return float(jnp.abs(a - b).max() / jnp.maximum(jnp.abs(b).max(), 1e-30))
 
 
 def arrays(case, rng):
@@ -292,52 +278,6 @@ def test_a_layer_is_one_program_by_itself_and_no_call_within_another(caplog):
     assert len(starts) == 1
 
 
-def test_the_choice_is_the_same_on_every_call():
-    assert all(choose.forms(asked()) == choose.forms(asked()) for _ in range(3))
-
-
-@pytest.mark.parametrize(
-    "problem, computation, name",
-    [
-        (asked(), "kernel_gradient", "taps"),
-        (asked(window=2), "kernel_gradient", "matmul"),
-        (asked(window=3, stride=3), "kernel_gradient", "taps"),
-        (asked()._replace(forward=True), "kernel_gradient", "taps"),
-        (LINE, "kernel_gradient", "taps"),
-        (LONG, "kernel_gradient", "phases"),
-        (LONG._replace(forward=True), "kernel_gradient", "taps"),
-        (asked(size=32, features=1, window=9, stride=3), "conv", "lhs_dilation"),
-        (asked(groups=32), "conv_transpose", "shifts"),
-        (asked(groups=32), "conv", "sums"),
-        (asked(groups=32), "kernel_gradient", "spread"),
-        (asked(groups=32, stride=1), "conv_transpose", "sums"),
-        (asked(groups=4), "kernel_gradient", "taps"),
-        (asked(groups=16), "kernel_gradient", "merged"),
-        (asked(stride=1, features=1), "kernel_gradient", "taps"),
-        (asked(stride=1, features=1), "conv", "lhs_dilation"),
-        (asked(stride=1, channels=1), "kernel_gradient", "taps"),
-        (asked(features=3), "kernel_gradient", "taps"),
-        (asked(1, stride=1, channels=3, size=800), "kernel_gradient", "taps"),
-        (asked(stride=1, channels=1)._replace(forward=True), "conv", "matmul"),
-        (asked(batch=1, window=16, stride=8, size=32), "conv_transpose", "phases"),
-        (asked(batch=32, window=3, size=26), "conv_transpose", "matmul"),
-        (asked(batch=32, window=4, size=26), "conv_transpose", "phases"),
-        (asked(batch=1, window=5, size=200, features=64), "conv_transpose", "phases"),
-        (asked(stride=1, channels=64, features=64), "kernel_gradient", "winograd"),
-        (asked(stride=1, window=5, size=32), "conv_transpose", "lhs_dilation"),
-        (asked(stride=1, window=7, channels=128, features=128), "conv", "winograd"),
-        (asked(stride=1, window=4, channels=128, features=128), "conv", "lhs_dilation"),
-        (VOLUME, "conv", "planes"),
-        (VOLUME, "conv_transpose", "planes"),
-        (VOLUME, "kernel_gradient", "winograd"),
-        (THIN_VOLUME, "kernel_gradient", "taps"),
-        (LARGE_THIN_VOLUME, "kernel_gradient", "planes"),
-    ],
-)
-def test_what_the_cost_model_takes_on_cpu(problem, computation, name):
-    assert getattr(choose.forms(problem)["cpu"], computation) == name
-
-
 @pytest.mark.parametrize("window, strides", [(4, 2), (3, 1)])
 def test_accuracy_against_float64(window, strides, rng):
     y = rng.normal(size=(8, 12, 12, 64))
@@ -381,75 +321,3 @@ def test_stride_16_window_32_compiles_in_two_seconds():
 
 
 # --- jdeconv tune -----------------------------------------------------------------
-
-
-@pytest.fixture
-def choices_file(tmp_path, monkeypatch):
-    file = tmp_path / "lowerings.json"
-    monkeypatch.setenv(tuned.VARIABLE, str(file))
-    return file
-
-
-def test_a_measured_choice_goes_first(choices_file):
-    p = asked()
-    choice = Forms("phases", "phases", "phases")
-    assert choose.forms(p)["cpu"] != choice
-    tuned.store("cpu", {p: choice})
-    assert choose.forms(p)["cpu"] == choice
-    assert choose.forms(p._replace(batch=64))["cpu"] != choice
-    other = asked(window=4)
-    tuned.store("cuda", {other: choice})
-    assert choose.forms(p)["cpu"] == choice, "what was there is kept"
-    assert choose.forms(other)["cuda"] == choice
-
-
-def test_a_broken_file_is_named(choices_file):
-    choices_file.write_text("{")
-    with pytest.raises(ValueError, match="lowerings.json.*delete it"):
-        choose.forms(asked())
-
-
-def test_an_unknown_lowering_in_the_file_is_named(choices_file):
-    tuned.store("cpu", {asked(): Forms("fastest", "phases", "matmul")})
-    with pytest.raises(ValueError, match="'fastest'.*lowerings.json"):
-        choose.forms(asked())
-
-
-@pytest.mark.slow
-def test_tune_measures_what_a_function_uses(choices_file, rng):
-    y = jnp.asarray(rng.normal(size=(2, 6, 6, 4)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(3, 3, 4, 4)), jnp.float32)
-
-    def function(y, k):
-        return conv(conv_transpose(y, k, strides=2), k)
-
-    problems = tune.problems_of(function, y, kernel)
-    assert len(problems) == 2 and not choose.listeners
-    reports = []
-    choices = tune.tune(problems, repeats=2, report=lambda *a: reports.append(a))
-    assert set(choices) == set(problems) and len(reports) == 2
-    for p in problems:
-        assert choose.forms(p)["cpu"] == choices[p]
-        assert set(reports[0][1]) == set(Forms._fields)
-    assert set(json.loads(choices_file.read_text())) == {"cpu"}
-    assert (
-        relative(
-            function(y, kernel),
-            conv(
-                conv_transpose(y, kernel, strides=2, algorithm="lhs_dilation"), kernel
-            ),
-        )
-        < 64 * EPS
-    )
-
-
-def test_the_reference_stays_unless_clearly_beaten():
-    near = {"lhs_dilation": 1.0, "matmul": 0.99}
-    clear = {"lhs_dilation": 1.0, "matmul": 0.5}
-    times = {"conv_transpose": near, "conv": clear, "kernel_gradient": near}
-    assert tune.fastest(times) == Forms("lhs_dilation", "matmul", "lhs_dilation")
-
-
-def test_every_lowering_is_offered_by_name():
-    assert set(lowering.ALGORITHMS) == {"auto", "merged", *lowering.LOWERINGS}
-    assert matmul.__doc__.startswith("Matmul")

@@ -10,8 +10,7 @@ import pytest
 from jdeconv.ops.geometry import conv_axes
 from jdeconv.ops.lowering import conv_by, conv_transpose_by
 from jdeconv.ops.lowering.problem import Problem
-
-EPS = np.finfo(np.float32).eps
+from tests.ops.oracles import EPS
 
 # Window, strides, dilation, channels of x and y, groups; the pieces, and whether each
 # has a product of its own in the gradient to the image.

@@ -9,8 +9,7 @@ from jdeconv.ops import conv, conv_transpose
 from jdeconv.ops.geometry import conv_transpose_axes
 from jdeconv.ops.lowering import choose, merged
 from jdeconv.ops.lowering.problem import problem
-
-EPS = np.finfo(np.float32).eps
+from tests.ops.oracles import EPS
 
 
 def asked(groups, inputs, outputs, strides):

@@ -8,8 +8,7 @@ import pytest
 from jdeconv.ops.geometry import conv_axes
 from jdeconv.ops.lowering import conv_by, conv_transpose_by, taps
 from jdeconv.ops.lowering.problem import Problem
-
-EPS = np.finfo(np.float32).eps
+from tests.ops.oracles import EPS
 
 # Sizes, window, strides, dilation, channels of x and y, groups, batch; parts of the
 # batch that the images are made in.

@@ -4,17 +4,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from jdeconv.ops.geometry import conv_axes
 from jdeconv.ops.lowering import conv_by, conv_transpose_by, winograd
-
-EPS = np.finfo(np.float32).eps
-
-
-def relative(a, b):
-    return float(jnp.abs(a - b).max() / jnp.abs(b).max())
+from tests.ops.oracles import EPS, relative
 
 
 def check_value_and_gradients(by, axes, image, kernel):

@@ -13,6 +13,7 @@ from jax import Array
 from jdeconv.ops import boundary
 from jdeconv.ops.geometry import IntOrInts, conv_axes, per_axis
 from jdeconv.ops.pooling import floating_type, sum_type, window_entries
+from jdeconv.ops.weave import unweave, weave
 
 
 def depth_to_space(x: Array, block: IntOrInts) -> Array:
@@ -40,11 +41,10 @@ def depth_to_space(x: Array, block: IntOrInts) -> Array:
             f"x has {x.shape[-1]} channels: must be a multiple of {math.prod(blocks)}, "
             f"the size of block {blocks}"
         )
-    d, m = len(blocks), len(batch)
     features = x.shape[-1] // math.prod(blocks)
-    split = x.reshape(*batch, *spatial, *blocks, features)
-    grid = [a for i in range(d) for a in (m + i, m + d + i)]
-    woven = split.transpose(*range(m), *grid, m + 2 * d)
+    woven = weave(
+        x.reshape(math.prod(batch), *spatial, 1, *blocks, features), len(blocks)
+    )
     return woven.reshape(*batch, *(n * b for n, b in zip(spatial, blocks)), features)
 
 
@@ -66,13 +66,8 @@ def space_to_depth(x: Array, block: IntOrInts) -> Array:
         raise ValueError(
             f"x has spatial sizes {spatial}: must be multiples of block {blocks}"
         )
-    d, m = len(blocks), len(batch)
-    pairs = [k for n, b in zip(spatial, blocks) for k in (n // b, b)]
-    split = x.reshape(*batch, *pairs, x.shape[-1])
-    outer = [m + 2 * i for i in range(d)]
-    inner = [m + 2 * i + 1 for i in range(d)]
-    stacked = split.transpose(*range(m), *outer, *inner, m + 2 * d)
     depth = math.prod(blocks) * x.shape[-1]
+    stacked = unweave(x.reshape(math.prod(batch), *spatial, x.shape[-1]), blocks)
     return stacked.reshape(*batch, *(n // b for n, b in zip(spatial, blocks)), depth)
 
 

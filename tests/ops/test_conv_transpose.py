@@ -1,5 +1,7 @@
 """`conv_transpose`: the exact adjoint, in every mode and by every lowering."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -277,9 +279,24 @@ def test_strict_dtype_promotion_and_weak_types(rng):
                 )
 
 
-def test_empty_batch():
-    x = conv_transpose(jnp.ones((0, 4, 4, 2)), jnp.ones((3, 3, 1, 2)), strides=2)
-    assert x.shape == (0, 8, 8, 1)
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("algorithm", fast_if(ALGORITHMS, ("auto",)))
+def test_empty_batch(algorithm, groups):
+    """Shards of an epoch's last batch may have no image; there is a gradient still."""
+    y = jnp.ones((0, 4, 4, 2 * groups))
+    kernel = jnp.ones((3, 3, 1, 2 * groups))
+    for strides in (1, 2):
+        layer = functools.partial(
+            conv_transpose,
+            strides=strides,
+            feature_group_count=groups,
+            algorithm=algorithm,
+        )
+        x, gradients = jax.vjp(layer, y, kernel)
+        assert x.shape == (0, 4 * strides, 4 * strides, groups)
+        y_bar, kernel_bar = gradients(x)
+        assert y_bar.shape == y.shape
+        np.testing.assert_array_equal(kernel_bar, jnp.zeros_like(kernel))
 
 
 @pytest.mark.parametrize(

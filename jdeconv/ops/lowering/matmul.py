@@ -36,6 +36,7 @@ from jdeconv.ops.lowering.mirror import by_mirror
 from jdeconv.ops.lowering.parts import by_parts
 from jdeconv.ops.lowering.problem import Problem, margins_of, problem, window_of
 from jdeconv.ops.lowering.slabs import by_slabs
+from jdeconv.ops.weave import unweave, weave
 
 _MIRRORED = {"conv_transpose": "conv", "conv": "conv_transpose"}
 
@@ -122,16 +123,13 @@ def _matrices(asked: Problem, kernel: Array, how: _Products) -> list[Array]:
     images, as the kernel's gradient does. When that is a transpose's transpose, it is
     the images if `out` comes first, else the windows: the smaller shall be.
     """
-    num_axes, groups, out = len(asked.axes), asked.groups, asked.group_out
-    pieces = asked.pieces
+    groups, out, pieces = asked.groups, asked.group_out, asked.pieces
     apart = how.part == "conv" and asked.apart
-    kernel = kernel.reshape(*kernel.shape[:-1], groups, out)
-    kernel = jnp.moveaxis(kernel, -2, 0)
+    window = [a.window for a in asked.axes]
+    kernel = kernel.reshape(-1, groups, out).swapaxes(0, 1)
+    kernel = kernel.reshape(groups, *window, -1)
     if asked.whole:
-        shape = [n for m, a in zip(asked.blocks, asked.axes) for n in (m, a.stride)]
-        ends = 1 + 2 * num_axes
-        order = (0, *range(1, ends, 2), *range(2, ends, 2), ends, ends + 1)
-        matrix = kernel.reshape(groups, *shape, -1, out).transpose(order)
+        matrix = unweave(kernel, tuple(a.stride for a in asked.axes))
         matrix = matrix.reshape(groups, -1, out)
         matrices = jnp.split(matrix, pieces, 1) if apart else [matrix]
     else:
@@ -163,7 +161,9 @@ def _windows(
     if asked.groups == 1:  # a batch axis has its price even then
         products = [product(y, m[0])[None] for m in matrices]
     else:
-        y = jnp.moveaxis(y.reshape(*y.shape[:-1], asked.groups, -1), -2, 0)
+        sites = y.shape[:-1]
+        y = y.reshape(math.prod(sites), asked.groups, asked.group_out).swapaxes(0, 1)
+        y = y.reshape(asked.groups, *sites, asked.group_out)
         products = [jax.vmap(product)(y, m) for m in matrices]
     if len(products) > 1:
         return products
@@ -174,30 +174,35 @@ def _windows(
 def _overlap_add(asked: Problem, pieces: list[Array]) -> Array:
     """x from the pieces of its windows, where each is added once."""
     axes, num_axes = asked.axes, len(asked.axes)
+    groups, width = asked.groups, asked.group_in
+    images = groups * pieces[0].shape[1]
     # The blocks that x lies in.
     first = [a.low // a.stride for a in axes]
     last = [(a.low + a.input_size - 1) // a.stride for a in axes]
     strides = [a.stride for a in axes]
-    # [g, batch, *o, *taps, in] -> [batch, *(o, taps), g, in]
-    order = [i for a in range(num_axes) for i in (2 + a, 2 + num_axes + a)]
-    order = [1, *order, 0, 2 + 2 * num_axes]
+    # [g, batch, *o, *taps, in] -> [g batch, *(o, taps), in]
     zero = jnp.zeros((), pieces[0].dtype)
     placed = []
     for piece, place in zip(pieces, asked.places, strict=True):
         margins = margins_of(place, axes, first, last)
+        counts = piece.shape[2:-1]
         if asked.whole:
-            margins = [(0, 0, 0), (0, 0, 0), *margins[::2], (0, 0, 0)]
+            piece = piece.reshape(images, *counts, piece.shape[-1])
+            margins = margins[::2]
         else:  # pieces are put into their blocks, not only blocks into x
-            piece = piece.reshape(*piece.shape[:-1], *(p.taps for p in place), -1)
-            piece = piece.transpose(order)
-            margins = [(0, 0, 0), *margins, (0, 0, 0), (0, 0, 0)]
-        placed.append(lax.pad(piece, zero, margins))
+            taps = [p.taps for p in place]
+            piece = weave(piece.reshape(images, *counts, 1, *taps, width), num_axes)
+            pairs = [n for pair in zip(counts, taps) for n in pair]
+            piece = piece.reshape(images, *pairs, width)
+        placed.append(lax.pad(piece, zero, [(0, 0, 0), *margins, (0, 0, 0)]))
     x = functools.reduce(lax.add, placed)
     if asked.whole:
-        x = x.reshape(*x.shape[:-1], *strides, -1).transpose(order)
-    # [batch, *(blocks, s), g, in] -> x
+        x = weave(x.reshape(*x.shape[:-1], 1, *strides, width), num_axes)
+    # [g batch, *(blocks, s), in] -> x
     sizes = [(e - f + 1) * s for f, e, s in zip(first, last, strides)]
-    x = x.reshape(x.shape[0], *sizes, -1)
+    x = x.reshape(images, *sizes, width)
     starts = [a.low - f * a.stride for f, a in zip(first, axes)]
     ends = [f + a.input_size for f, a in zip(starts, axes)]
-    return lax.slice(x, (0, *starts, 0), (x.shape[0], *ends, x.shape[-1]))
+    x = lax.slice(x, (0, *starts, 0), (images, *ends, width))
+    entries = x.reshape(groups, x.size // (groups * width), width).swapaxes(0, 1)
+    return entries.reshape(images // groups, *x.shape[1:-1], groups * width)

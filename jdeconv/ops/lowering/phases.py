@@ -22,6 +22,7 @@ from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering.direct import channels_last
+from jdeconv.ops.weave import unweave, weave
 
 
 def lower(
@@ -43,6 +44,7 @@ def lower(
     strides = tuple(a.stride for a in axes)
     first = tuple(a.low // a.stride for a in axes)  # smallest and largest q needed
     last = tuple((a.low + a.input_size - 1) // a.stride for a in axes)
+    inputs = kernel.shape[-2]
     kernel, taps = _phase_kernel(kernel, axes, groups)
     # Padded beforehand: XLA's CPU backend takes a slow path for the kernel's gradient
     # when the output of a convolution is larger than its unpadded input.
@@ -58,7 +60,9 @@ def lower(
         precision=precision,
         preferred_element_type=preferred_element_type,
     )
-    woven = _interleave(phases, strides, groups)
+    # [batch, *q, g * prod(s) * in/g] -> [batch, *(q s), g * in/g]
+    split = phases.reshape(*phases.shape[:-1], groups, *strides, inputs)
+    woven = weave(split, len(axes))
     starts = [a.low - q0 * a.stride for q0, a in zip(first, axes)]
     return lax.slice(
         woven,
@@ -86,7 +90,6 @@ def _convolve(y: Array, kernel: Array, groups: int, **numerics) -> Array:
 
 def _phase_kernel(kernel: Array, axes: tuple[Axis, ...], groups: int):
     """[*window, in/g, out] -> [*taps, out/g, g * prod(s) * in/g], and the taps."""
-    num_axes = len(axes)
     taps = tuple(-(-a.span // a.stride) for a in axes)
     kernel = lax.pad(
         kernel,
@@ -94,23 +97,11 @@ def _phase_kernel(kernel: Array, axes: tuple[Axis, ...], groups: int):
         [(0, m * a.stride - a.span, a.dilation - 1) for m, a in zip(taps, axes)]
         + [(0, 0, 0)] * 2,
     )
-    split = [size for m, a in zip(taps, axes) for size in (m, a.stride)]
-    kernel = kernel.reshape(*split, kernel.shape[-2], groups, -1)
-    tap_axes = tuple(range(0, 2 * num_axes, 2))
-    phase_axes = tuple(range(1, 2 * num_axes, 2))
-    inputs, group, outputs = range(2 * num_axes, 2 * num_axes + 3)
+    *window, inputs, outputs = kernel.shape
+    kernel = unweave(
+        kernel.reshape(1, *window, inputs * outputs), tuple(a.stride for a in axes)
+    )
+    kernel = kernel.reshape(math.prod(taps), -1, groups, outputs // groups)
     # Tap m of a phase reads y[q - m]: a correlation with the taps in reverse.
-    kernel = lax.rev(kernel, tap_axes)
-    kernel = kernel.transpose(*tap_axes, outputs, group, *phase_axes, inputs)
-    return kernel.reshape(*taps, kernel.shape[num_axes], -1), taps
-
-
-def _interleave(phases: Array, strides: tuple[int, ...], groups: int) -> Array:
-    """[batch, *q, g * prod(s) * c] -> [batch, *(q s), g * c]."""
-    num_axes = len(strides)
-    batch, *q, channels = phases.shape
-    channels = channels // (groups * math.prod(strides))
-    split = phases.reshape(batch, *q, groups, *strides, channels)
-    grid = [a for i in range(num_axes) for a in (1 + i, num_axes + 2 + i)]
-    woven = split.transpose(0, *grid, num_axes + 1, 2 * num_axes + 2)
-    return woven.reshape(batch, *(n * s for n, s in zip(q, strides)), groups * channels)
+    kernel = lax.rev(kernel, (0,)).transpose(0, 3, 2, 1)
+    return kernel.reshape(*taps, outputs // groups, -1), taps

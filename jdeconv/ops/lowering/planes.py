@@ -36,7 +36,7 @@ def lower(
     # [w0, *window, in, out] -> [*window, w0 * in, out]
     kernel = jnp.moveaxis(kernel, 0, -3)
     kernel = kernel.reshape(*kernel.shape[:-3], -1, kernel.shape[-1])
-    images = y.reshape(-1, *y.shape[2:])
+    images = y.reshape(batch * axis.output_size, *y.shape[2:])
     strided = any(a.stride > 1 for a in rest)
     of_planes = matmul.lower if strided else lhs_dilation.lower
     z = of_planes(images, kernel, rest, groups, precision=precision)
@@ -51,4 +51,4 @@ def lower(
         margins[1] = (start, axis.input_size - end, axis.stride - 1)
         x.append(lax.pad(z[..., tap, :], zero, margins))
     total = functools.reduce(lax.add, x)
-    return total.reshape(*total.shape[:-2], -1).astype(dtype)
+    return total.reshape(*total.shape[:-2], groups * inputs).astype(dtype)

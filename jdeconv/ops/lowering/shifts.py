@@ -8,12 +8,12 @@ channel wide there is nothing to multiply as matrices.
 
 import functools
 import itertools
-import math
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
+from jdeconv.ops.weave import weave
 
 
 def lower(
@@ -63,8 +63,8 @@ def lower(
             kernel,
             (*starts, 0, 0),
             (*(f + s for f, s in zip(starts, strides)), *kernel.shape[-2:]),
-        ).reshape(*strides, inputs, groups, outputs)
-        tap = jnp.swapaxes(tap, -3, -2)  # [*s, g, in/g, out/g]
+        ).reshape(-1, inputs, groups, outputs)
+        tap = tap.swapaxes(1, 2).reshape(*strides, groups, inputs, outputs)
         for v in range(outputs):
             image = shifted[..., v].reshape(
                 *shifted.shape[:-2], *(1,) * num_axes, groups, 1
@@ -73,12 +73,7 @@ def lower(
     total = functools.reduce(lax.add, terms)
     # [batch, *q, *s, g, in/g] -> [batch, *(q s), in]
     batch, counts = total.shape[0], total.shape[1 : 1 + num_axes]
-    order = [i for a in range(num_axes) for i in (1 + a, 1 + num_axes + a)]
-    channels = total.ndim - 2
-    x = total.transpose(0, *order, channels, channels + 1)
-    x = x.reshape(
-        batch, *(n * s for n, s in zip(counts, strides)), math.prod(x.shape[-2:])
-    )
+    x = weave(total.reshape(batch, *counts, 1, *strides, groups * inputs), num_axes)
     starts = [a.low - f * a.stride for f, a in zip(first, axes)]
     x = lax.slice(
         x,

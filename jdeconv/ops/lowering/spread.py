@@ -19,6 +19,7 @@ from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering.problem import margins_of, problem, window_of
+from jdeconv.ops.weave import weave
 
 _MOST_PARTS = 8
 
@@ -44,8 +45,9 @@ def lower(
     asked = problem(y, kernel, axes, groups)
     inputs, outputs = asked.group_in, asked.group_out
     # [*window, in / g, g, out / g] -> [*window, out / g, g, in / g]
-    kernel = kernel.reshape(*kernel.shape[:-1], groups, outputs)
-    kernel = jnp.moveaxis(kernel, (-3, -1), (-1, -3))
+    window = kernel.shape[: len(axes)]
+    kernel = kernel.reshape(asked.taps, inputs, groups, outputs).swapaxes(1, 3)
+    kernel = kernel.reshape(*window, outputs, groups, inputs)
     y = y.reshape(*y.shape[:-1], groups, 1, outputs)
     axis, count = _cut(y.shape[: 1 + len(axes)])
     parts = jnp.split(y, count, axis)
@@ -58,19 +60,21 @@ def lower(
     # x in blocks of s positions: all that a window reaches, and cut at the end, so that
     # a transpose fills x up once and not for each piece.
     num_axes = len(axes)
-    order = [i for a in range(num_axes) for i in (1 + a, 1 + num_axes + a)]
+    batch, *counts = y.shape[: 1 + num_axes]
     blocks = [a.output_size + m - 1 for a, m in zip(axes, asked.blocks)]
     zero = jnp.zeros((), wide)
     terms = []
     for image, place in zip(images, asked.places, strict=True):
-        image = image.reshape(*grid, *(p.taps for p in place), outputs, groups, inputs)
+        taps = [p.taps for p in place]
+        pairs = [n for pair in zip(counts, taps) for n in pair]
+        image = image.reshape(*grid, *taps, outputs, groups, inputs)
         margins = margins_of(place, axes, [0] * num_axes, [n - 1 for n in blocks])
         for v in range(outputs):
             alone = [part[..., v].reshape(_with_taps(part, num_axes)) for part in parts]
             of_parts = [part * image[..., v, :, :] for part in alone]
             term = lax.concatenate(of_parts, axis)
-            term = term.reshape(*term.shape[:-2], groups * inputs)
-            term = term.transpose(0, *order, 2 * num_axes + 1)
+            term = term.reshape(batch, *counts, 1, *taps, groups * inputs)
+            term = weave(term, num_axes).reshape(batch, *pairs, groups * inputs)
             terms.append(lax.pad(term, zero, [(0, 0, 0), *margins, (0, 0, 0)]))
     x = functools.reduce(lax.add, terms)
     sizes = [n * a.stride for n, a in zip(blocks, axes)]

@@ -59,7 +59,7 @@ def lower(
             tap = kernel[index]
             terms += [image[..., c, None] * tap[c] for c in range(inputs)]
         y = functools.reduce(lax.add, terms)
-        return y.reshape(*y.shape[:-2], -1)
+        return y.reshape(*y.shape[:-2], kernel.shape[-2] * kernel.shape[-1])
 
     sizes = (a.input_size for a in axes)
     x = jax.ShapeDtypeStruct((y.shape[0], *sizes, inputs * groups), wide)

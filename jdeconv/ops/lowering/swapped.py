@@ -34,9 +34,9 @@ def lower(
     pixels = tuple(range(1, num_axes + 1))
     if groups > 1:
         # Images of a group are channels: [batch, *o, g, out/g] -> [g batch, *o, out/g].
-        y = y.reshape(*y.shape[:-1], groups, -1)
+        y = y.reshape(*y.shape[:-1], groups, y.shape[-1] // groups)
         y = y.transpose(num_axes + 1, 0, *pixels, num_axes + 2)
-        y = y.reshape(-1, *y.shape[2:])
+        y = y.reshape(groups * batch, *y.shape[2:])
     x = lax.conv_general_dilated(
         kernel,
         lax.rev(y, pixels),
@@ -64,5 +64,5 @@ def lower(
         # [g batch, *n, in/g] -> [batch, *n, in]
         x = x.reshape(groups, batch, *x.shape[1:])
         x = x.transpose(1, *(2 + i for i in range(num_axes)), 0, num_axes + 2)
-        x = x.reshape(*x.shape[:-2], -1)
+        x = x.reshape(*x.shape[:-2], groups * x.shape[-1])
     return x

@@ -86,7 +86,7 @@ def _add_up(asked: Problem, precision, matrix: Array, y: Array) -> Array:
     """The products of all taps, each image moved to its place."""
     axes, groups = asked.axes, asked.groups
     sites = y.shape[:-1]
-    rows = y.reshape(math.prod(sites), groups, -1).swapaxes(0, 1)
+    rows = y.reshape(math.prod(sites), groups, asked.group_out).swapaxes(0, 1)
     product = functools.partial(
         lax.dot_general,
         dimension_numbers=(((1,), (1,)), ((), ())),
@@ -110,4 +110,5 @@ def _add_up(asked: Problem, precision, matrix: Array, y: Array) -> Array:
     # Cut at the end, so that a transpose fills x up once and not for each tap.
     ends = [(-a.low, a.low + a.input_size - n, 0) for a, n in zip(axes, x.shape[3:])]
     x = lax.pad(x, zero, [(0, 0, 0)] * 3 + ends)
-    return jnp.moveaxis(x.reshape(-1, *x.shape[2:]), 0, -1)
+    x = x.reshape(groups * asked.group_in, *x.shape[2:])
+    return jnp.moveaxis(x, 0, -1)

@@ -170,11 +170,12 @@ def _products(taps: int) -> list[_Product]:
 class _Steps(NamedTuple):
     """All products over all axes, by the two data or outputs of each: 2**axes corners.
 
-    A place on an axis of the image is an entry of its even or odd plane.
+    A place on an axis of the image is an entry of its even or odd half; the halves of
+    all axes are the planes.
     """
 
     matrix: Array  # [products, in, out]
-    plane: Array  # [products, corners, axes]
+    plane: Array  # [products, corners]
     start: Array  # [products, corners, axes]
     data: Array  # [products, corners]
     out: Array  # [products, corners]
@@ -207,7 +208,7 @@ def _steps(kernel: Array, num_axes: int) -> _Steps:
     )
     return _Steps(
         matrix.reshape(-1, *kernel.shape[num_axes:]),
-        jnp.asarray(places % 2, jnp.int32),
+        jnp.asarray(places % 2 @ 2 ** np.arange(num_axes)[::-1], jnp.int32),
         jnp.asarray(places // 2, jnp.int32),
         jnp.asarray(data, kernel.dtype),
         jnp.asarray(out, kernel.dtype),
@@ -223,6 +224,8 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
     halves = [c + t // 2 for c, t in zip(counts, window)]  # of the image, filled up
     fill = [(0, 2 * h - n, 0) for h, n in zip(halves, x.shape[1:-1])]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *fill, (0, 0, 0)])
+    # Margins first: fused with what is made of it, all of x is read number by number.
+    x = lax.optimization_barrier(x)
     chunks = _chunks(x)
     tiles = (x.shape[0] // chunks, *counts)
     steps = _steps(kernel, num_axes)
@@ -235,8 +238,9 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
             data = lax.optimization_barrier(_data(planes, step, tiles))
             product = lax.dot(data, step.matrix, precision=precision)
             product = lax.optimization_barrier(product)
-            # Not broadcast: jax 0.10 gets the sum that its transpose would be wrong,
-            # where the cotangent is a constant of the program.
+            # Not broadcast: the sum that its transpose would be takes 3 to 50 times as
+            # long, and jax 0.10 gets it wrong where the cotangent is a constant of the
+            # program.
             return outputs + jnp.stack([f * product for f in step.out]), None
 
         # Data are made again where they are needed twice; kept, those of all products
@@ -254,41 +258,46 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
         y = part(planes[0])
     else:
         _, y = lax.scan(lambda _, planes: (None, part(planes)), None, planes)
-        y = y.reshape(-1, *y.shape[2:])
+    y = y.reshape(x.shape[0], *(2 * c for c in counts), kernel.shape[-1])
     return lax.slice(y, (0,) * y.ndim, (y.shape[0], *out, y.shape[-1]))
 
 
 def _planes(x: Array, chunks: int) -> Array:
-    """Even and odd entries of each axis: `[chunks, 2, .., 2, images, *halves, in]`."""
-    num_axes = x.ndim - 2
-    split = [size for n in x.shape[1:-1] for size in (n // 2, 2)]
-    x = x.reshape(chunks, -1, *split, x.shape[-1])
-    parities = range(3, 2 * num_axes + 2, 2)
-    halves = range(2, 2 * num_axes + 2, 2)
-    return x.transpose(0, *parities, 1, *halves, 2 * num_axes + 2)
+    """Even and odd entries: `[chunks, 2**axes, images, *halves]`, the last with in."""
+    batch, *sizes, channels = x.shape
+    before, between, after = chunks, batch // chunks, math.prod(sizes) * channels
+    for n in sizes:
+        between, after = between * (n // 2), after // n
+        x = x.reshape(before, between, 2, after).swapaxes(1, 2)
+        before *= 2
+    *rest, last = (n // 2 for n in sizes)
+    return x.reshape(chunks, 2 ** len(sizes), batch // chunks, *rest, last * channels)
 
 
 def _data(planes: Array, step: _Steps, tiles: tuple[int, ...]) -> Array:
     """The sum that one product takes of each tile: `[tiles, in]`."""
-    channels = planes.shape[-1]
-    size = (*(1,) * (len(tiles) - 1), *tiles, channels)
+    channels = step.matrix.shape[0]
+    size = (1, *tiles[:-1], tiles[-1] * channels)
     zero = jnp.zeros((), jnp.int32)
     terms = []
     for plane, start, factor in zip(step.plane, step.start, step.data):
-        where = (*plane, zero, *start, zero)
+        *rest, last = start
+        where = (plane, zero, *rest, last * channels)
         entry = lax.dynamic_slice(planes, where, size, allow_negative_indices=False)
         terms.append(factor * entry)
     return functools.reduce(lax.add, terms).reshape(-1, channels)
 
 
 def _woven(outputs: Array, tiles: tuple[int, ...]) -> Array:
-    """The first and second outputs of each axis in turn, to the whole image."""
-    batch, *counts = tiles
-    num_axes = len(counts)
-    y = outputs.reshape(*(2,) * num_axes, *tiles, -1)
-    pairs = [axis for i in range(num_axes) for axis in (num_axes + 1 + i, i)]
-    y = y.transpose(num_axes, *pairs, 2 * num_axes + 1)
-    return y.reshape(batch, *(2 * count for count in counts), -1)
+    """The first and second outputs of each axis in turn: the whole images, flat."""
+    before, after = outputs.shape[0], outputs.shape[-1]
+    y = outputs
+    for count in reversed(tiles[1:]):
+        before //= 2
+        between = y.size // (2 * before * after)
+        y = y.reshape(before, 2, between, after).swapaxes(1, 2)
+        after *= 2 * count
+    return y.reshape(-1)
 
 
 def _chunks(x: Array) -> int:

@@ -30,9 +30,9 @@ def get_config():
     config.optimizer.learning_rate = 1e-4
     config.optimizer.beta1 = 0.0
     config.optimizer.beta2 = 0.9
-    config.duration = "10000 steps"
+    config.duration = "5000 steps"
     config.ema_decay = 0.999
     config.log_every = 50
-    config.eval_every = "2000 steps"
+    config.eval_every = "1000 steps"
     config.checkpoint_every = "500 steps"
     return config.lock()

@@ -263,7 +263,9 @@ def _adversarial(config, model, twin, real):
     factors = {"discriminator": config.generate.learning_rate_factor}
     adams = {
         name: torch.optim.Adam(
-            tensors, lr=rate * factors.get(name, 1.0), betas=(beta, 0.999)
+            tensors,
+            lr=rate * factors.get(name, 1.0),
+            betas=(beta, config.optimizer.beta2),
         )
         for name, tensors in parts.items()
     }
@@ -271,25 +273,46 @@ def _adversarial(config, model, twin, real):
     if config.loss == "hinge":
         of_real, of_fake = lambda s: torch.relu(1 - s), lambda s: torch.relu(1 + s)
         of_made = lambda s: -s  # noqa: E731
+    elif config.loss == "wasserstein":
+        of_real = of_made = lambda s: -s
+        of_fake = lambda s: s  # noqa: E731
     else:
         of_real = of_made = lambda s: functional.softplus(-s)
         of_fake = functional.softplus
+    shares = real.chunk(config.generate.discriminator_steps)
+
+    def turn(part, loss):
+        for tensor in twin.parameters.values():
+            tensor.grad = None
+        loss.backward()
+        adams[part].step()
 
     def run():
-        z = torch.randn(len(real), model.latent)
-        for tensor in twin.parameters.values():
-            tensor.grad = None
-        fake = twin.generate(z)
-        loss = of_real(twin.discriminate(real)).mean()
-        loss = loss + of_fake(twin.discriminate(fake.detach())).mean()
-        loss.backward()
-        adams["discriminator"].step()
-        for tensor in twin.parameters.values():
-            tensor.grad = None
-        of_made(twin.discriminate(fake)).mean().backward()
-        adams["generator"].step()
+        for n, share in enumerate(shares, 1):
+            # The generator's turn is judged by the last images.
+            with torch.set_grad_enabled(n == len(shares)):
+                fake = twin.generate(torch.randn(len(share), model.latent))
+            loss = of_real(twin.discriminate(share)).mean()
+            loss = loss + of_fake(twin.discriminate(fake.detach())).mean()
+            if config.loss == "wasserstein":
+                mix = torch.rand(len(share), 1, 1, 1)
+                penalty = gradient_penalty(twin, share, fake.detach(), mix).mean()
+                loss = loss + config.generate.gradient_penalty * penalty
+            turn("discriminator", loss)
+        turn("generator", of_made(twin.discriminate(fake)).mean())
 
     return run
+
+
+def gradient_penalty(twin, real, fake, mix):
+    """Gulrajani et al. 2017, equation 3, in PyTorch: `[B]`, at mix of real and fake."""
+    import torch
+
+    between = (mix * real + (1 - mix) * fake).requires_grad_()
+    score = twin.discriminate(between).sum()
+    (slope,) = torch.autograd.grad(score, between, create_graph=True)
+    norm = (slope.square().sum((1, 2, 3)) + 1e-12).sqrt()
+    return (norm - 1).square()
 
 
 def measure(spec: str, turns: int) -> dict[str, Any]:
@@ -315,7 +338,7 @@ def measure(spec: str, turns: int) -> dict[str, Any]:
     if torch is not None:
         torch.set_num_threads(timing.len_cores())
         model, x = network_and_input(config, data, batch)
-        if torch_twins.has_twin(model) and config.loss != "wasserstein":
+        if torch_twins.has_twin(model):
             twin = torch_twins.Twin(model)
             result["gaps"] = compare(model, twin, x)
             native = torch_twins.Twin(model, native=True)

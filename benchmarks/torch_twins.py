@@ -152,9 +152,13 @@ class Twin:
         bias = None if layer.bias is None else self.tensor(layer.bias)
         return lambda x: functional.linear(x, kernel, bias)
 
-    def norm(self, layer: nnx.BatchNorm):
-        """By the batch's statistics, and keeping their moving average."""
+    def norm(self, layer: nnx.BatchNorm | nnx.GroupNorm):
+        """By groups; or by the batch's statistics, and keeping their moving average."""
         scale, shift = self.tensor(layer.scale), self.tensor(layer.bias)
+        if isinstance(layer, nnx.GroupNorm):
+            return lambda x: functional.group_norm(
+                x, layer.num_groups, scale, shift, layer.epsilon
+            )
         mean, var = torch.zeros_like(shift), torch.ones_like(scale)
         share = 1 - layer.momentum
         return lambda x: functional.batch_norm(
@@ -435,10 +439,7 @@ def has_twin(model: nnx.Module) -> bool:
 
 
 def _unusual(model) -> bool:
-    return isinstance(model, models.DCGAN) and (
-        model.num_labels is not None
-        or any(isinstance(n, nnx.GroupNorm) for n in model.discriminator.norms)
-    )
+    return isinstance(model, models.DCGAN) and model.num_labels is not None
 
 
 def count(twin: Twin) -> int:

@@ -14,8 +14,8 @@ Dropout is off in both. Images are noise, of which the time does not depend, and
 them is not counted. Both have their memory in huge pages, as `jdeconv train` does
 (`jdeconv.cli.huge_pages`).
 
-Writes benchmarks/records/throughput-DEVICE-jaxVERSION.json; with --write also the table
-of results in the README, which shows two columns of it.
+With --write it goes to benchmarks/records/throughput-DEVICE-jaxVERSION.json and to the
+table of results in the README, which shows two columns of it.
 """
 
 import argparse

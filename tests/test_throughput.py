@@ -9,6 +9,8 @@ from flax import nnx
 
 from benchmarks import results, throughput
 from jdeconv import models
+from jdeconv.data import Preprocess
+from jdeconv.tasks import Generate
 from tests.parameters import fast_if
 
 SHAPE = (11, 14, 1)  # an odd size and an even one
@@ -78,16 +80,14 @@ def test_gradient_penalty_equals_the_tasks_with_its_gradient(rng):
     model = models.build(config, image_shape=SHAPE, rngs=nnx.Rngs(0))
     twin = torch_twins.Twin(model)
     x = rng.normal(size=(3, *SHAPE)).astype("float32")
+    task = Generate(Preprocess(range=(-1.0, 1.0)), loss_name="wasserstein")
     graph, params, rest = nnx.split(model, nnx.Param, ...)
 
     def ours(params):
         merged = nnx.merge(graph, params, rest, copy=True)
         keys = jax.random.split(jax.random.key(0), 3)
-        penalty = Generate(
-            Preprocess(range=(-1.0, 1.0)), loss_name="wasserstein"
-        )._penalty
         # Between an image and itself there is but one point.
-        return penalty(merged, x, x, None, keys).mean()
+        return task._penalty(merged, x, x, None, keys).mean()
 
     value, grads = jax.jit(jax.value_and_grad(ours))(params)
     image = torch.tensor(np.moveaxis(x, -1, 1).copy())

@@ -96,7 +96,7 @@ def test_gradient_penalty_equals_the_tasks_with_its_gradient(rng):
     assert float(found.mean()) == pytest.approx(float(value), rel=1e-4)
     grads = {path: np.asarray(v[...]) for path, v in nnx.to_flat_state(grads)}
     compared = twin.gradients()
-    assert len(compared) > 3
+    assert ("discriminator", "dense", "kernel") in compared
     for path, gradient in compared.items():
         np.testing.assert_allclose(grads[path], gradient, rtol=1e-3, atol=1e-5)
 

@@ -282,7 +282,7 @@ def test_strict_dtype_promotion_and_weak_types(rng):
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("algorithm", fast_if(ALGORITHMS, ("auto",)))
 def test_empty_batch(algorithm, groups):
-    """Shards of an epoch's last batch may have no image; there is a gradient still."""
+    """It has gradients: none to no image, and zeros to the kernel."""
     y = jnp.ones((0, 4, 4, 2 * groups))
     kernel = jnp.ones((3, 3, 1, 2 * groups))
     for strides in (1, 2):

@@ -14,6 +14,7 @@ from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering.direct import channels_last
+from jdeconv.ops.lowering.groups import transposed_kernel
 
 
 def lower(
@@ -29,10 +30,7 @@ def lower(
     num_axes = len(axes)
     window = tuple(range(num_axes))
     if groups > 1:
-        # [*window, in/g, out] -> [*window, in/g, g, out/g] -> [*window, out/g, g, in/g]
-        split = kernel.reshape(*kernel.shape[:-1], groups, -1)
-        kernel = split.transpose(*window, num_axes + 2, num_axes + 1, num_axes)
-        kernel = kernel.reshape(*kernel.shape[:-2], -1)
+        kernel = transposed_kernel(kernel, groups)
         numbers = channels_last(num_axes)
     else:
         numbers = channels_last(num_axes)._replace(

@@ -32,6 +32,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
+from jdeconv.ops.lowering.groups import in_front, with_channels
 from jdeconv.ops.lowering.mirror import by_mirror
 from jdeconv.ops.lowering.parts import by_parts
 from jdeconv.ops.lowering.problem import Problem, margins_of, problem, window_of
@@ -126,8 +127,7 @@ def _matrices(asked: Problem, kernel: Array, how: _Products) -> list[Array]:
     groups, out, pieces = asked.groups, asked.group_out, asked.pieces
     apart = how.part == "conv" and asked.apart
     window = [a.window for a in asked.axes]
-    kernel = kernel.reshape(-1, groups, out).swapaxes(0, 1)
-    kernel = kernel.reshape(groups, *window, -1)
+    kernel = in_front(kernel, groups).reshape(groups, *window, -1)
     if asked.whole:
         matrix = unweave(kernel, tuple(a.stride for a in asked.axes))
         matrix = matrix.reshape(groups, -1, out)
@@ -161,9 +161,7 @@ def _windows(
     if asked.groups == 1:  # a batch axis has its price even then
         products = [product(y, m[0])[None] for m in matrices]
     else:
-        sites = y.shape[:-1]
-        y = y.reshape(math.prod(sites), asked.groups, asked.group_out).swapaxes(0, 1)
-        y = y.reshape(asked.groups, *sites, asked.group_out)
+        y = in_front(y, asked.groups)
         products = [jax.vmap(product)(y, m) for m in matrices]
     if len(products) > 1:
         return products
@@ -204,5 +202,4 @@ def _overlap_add(asked: Problem, pieces: list[Array]) -> Array:
     starts = [a.low - f * a.stride for f, a in zip(first, axes)]
     ends = [f + a.input_size for f, a in zip(starts, axes)]
     x = lax.slice(x, (0, *starts, 0), (images, *ends, width))
-    entries = x.reshape(groups, x.size // (groups * width), width).swapaxes(0, 1)
-    return entries.reshape(images // groups, *x.shape[1:-1], groups * width)
+    return with_channels(x.reshape(groups, images // groups, *x.shape[1:]))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 from jax import Array, lax
 
+from jdeconv.ops.lowering.groups import transposed_kernel
 from jdeconv.ops.lowering.problem import Problem
 
 
@@ -24,11 +25,7 @@ def by_mirror(
       y, kernel: as in `lowering`.
     """
     num_axes = len(asked.axes)
-    turned = lax.rev(kernel, range(num_axes))
-    # [*window, in / g, g, out / g] -> [*window, out / g, g, in / g]
-    turned = turned.reshape(*turned.shape[:-1], asked.groups, -1)
-    turned = turned.swapaxes(num_axes, num_axes + 2)
-    turned = turned.reshape(*turned.shape[: num_axes + 1], -1)
+    turned = transposed_kernel(lax.rev(kernel, range(num_axes)), asked.groups)
     sizes = [a.input_size for a in asked.axes]
     x = jax.ShapeDtypeStruct((y.shape[0], *sizes, turned.shape[-1]), y.dtype)
     return jax.linear_transpose(lambda x: lower(x, turned), x)(y)[0]

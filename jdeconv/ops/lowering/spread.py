@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
+from jdeconv.ops.lowering.groups import transposed_kernel
 from jdeconv.ops.lowering.problem import margins_of, problem, window_of
 from jdeconv.ops.weave import weave
 
@@ -44,10 +45,8 @@ def lower(
     y, kernel = y.astype(wide), kernel.astype(wide)
     asked = problem(y, kernel, axes, groups)
     inputs, outputs = asked.group_in, asked.group_out
-    # [*window, in / g, g, out / g] -> [*window, out / g, g, in / g]
-    window = kernel.shape[: len(axes)]
-    kernel = kernel.reshape(asked.taps, inputs, groups, outputs).swapaxes(1, 3)
-    kernel = kernel.reshape(*window, outputs, groups, inputs)
+    kernel = transposed_kernel(kernel, groups)
+    kernel = kernel.reshape(*kernel.shape[:-1], groups, inputs)
     y = y.reshape(*y.shape[:-1], groups, 1, outputs)
     axis, count = _cut(y.shape[: 1 + len(axes)])
     parts = jnp.split(y, count, axis)

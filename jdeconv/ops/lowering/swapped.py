@@ -17,6 +17,7 @@ they have none.
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
+from jdeconv.ops.lowering.groups import in_front, with_channels
 
 
 def lower(
@@ -34,8 +35,7 @@ def lower(
     pixels = tuple(range(1, num_axes + 1))
     if groups > 1:
         # Images of a group are channels: [batch, *o, g, out/g] -> [g batch, *o, out/g].
-        y = y.reshape(*y.shape[:-1], groups, y.shape[-1] // groups)
-        y = y.transpose(num_axes + 1, 0, *pixels, num_axes + 2)
+        y = in_front(y, groups)
         y = y.reshape(groups * batch, *y.shape[2:])
     x = lax.conv_general_dilated(
         kernel,
@@ -62,7 +62,5 @@ def lower(
     )
     if groups > 1:
         # [g batch, *n, in/g] -> [batch, *n, in]
-        x = x.reshape(groups, batch, *x.shape[1:])
-        x = x.transpose(1, *(2 + i for i in range(num_axes)), 0, num_axes + 2)
-        x = x.reshape(*x.shape[:-2], groups * x.shape[-1])
+        x = with_channels(x.reshape(groups, batch, *x.shape[1:]))
     return x

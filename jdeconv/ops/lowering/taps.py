@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jdeconv.ops.geometry import Axis
+from jdeconv.ops.lowering.groups import in_front
 from jdeconv.ops.lowering.mirror import by_mirror
 from jdeconv.ops.lowering.parts import by_parts
 from jdeconv.ops.lowering.problem import Problem, equal_parts, problem
@@ -56,8 +57,8 @@ def lower(
 def _by_taps(asked: Problem, precision, y: Array, kernel: Array) -> Array:
     """x, a part of the batch at a time."""
     # [*window, in / g, out] -> [g, taps * in / g, out / g]
-    matrix = kernel.reshape(asked.taps * asked.group_in, asked.groups, -1)
-    matrix = matrix.swapaxes(0, 1)
+    rows = asked.taps * asked.group_in
+    matrix = in_front(kernel.reshape(rows, kernel.shape[-1]), asked.groups)
 
     def add_up(asked: Problem, y: Array) -> Array:
         make = functools.partial(_add_up, asked, precision, matrix)
@@ -86,7 +87,7 @@ def _add_up(asked: Problem, precision, matrix: Array, y: Array) -> Array:
     """The products of all taps, each image moved to its place."""
     axes, groups = asked.axes, asked.groups
     sites = y.shape[:-1]
-    rows = y.reshape(math.prod(sites), groups, asked.group_out).swapaxes(0, 1)
+    rows = in_front(y.reshape(math.prod(sites), y.shape[-1]), groups)
     product = functools.partial(
         lax.dot_general,
         dimension_numbers=(((1,), (1,)), ((), ())),

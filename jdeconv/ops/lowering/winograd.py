@@ -38,6 +38,7 @@ from jax import Array, lax
 from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering import phases
 from jdeconv.ops.lowering.problem import Problem, equal_parts
+from jdeconv.ops.weave import unweave, weave
 
 
 class _Tile(NamedTuple):
@@ -224,7 +225,8 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
     halves = [c + t // 2 for c, t in zip(counts, window)]  # of the image, filled up
     fill = [(0, 2 * h - n, 0) for h, n in zip(halves, x.shape[1:-1])]
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *fill, (0, 0, 0)])
-    # Margins first: fused with what is made of it, all of x is read number by number.
+    # Margins first: fused with what is made of it, they made the training step of a
+    # 3 x 3 layer take 1.25 times as long (jax 0.12).
     x = lax.optimization_barrier(x)
     chunks = _chunks(x)
     tiles = (x.shape[0] // chunks, *counts)
@@ -265,13 +267,12 @@ def _one_group(x: Array, kernel: Array, precision) -> Array:
 def _planes(x: Array, chunks: int) -> Array:
     """Even and odd entries: `[chunks, 2**axes, images, *halves]`, the last with in."""
     batch, *sizes, channels = x.shape
-    before, between, after = chunks, batch // chunks, math.prod(sizes) * channels
-    for n in sizes:
-        between, after = between * (n // 2), after // n
-        x = x.reshape(before, between, 2, after).swapaxes(1, 2)
-        before *= 2
-    *rest, last = (n // 2 for n in sizes)
-    return x.reshape(chunks, 2 ** len(sizes), batch // chunks, *rest, last * channels)
+    *rest, last = halves = [n // 2 for n in sizes]
+    parities = 2 ** len(sizes)
+    x = unweave(x, (2,) * len(sizes))
+    x = x.reshape(chunks, batch // chunks * math.prod(halves), parities, channels)
+    x = x.swapaxes(1, 2)
+    return x.reshape(chunks, parities, batch // chunks, *rest, last * channels)
 
 
 def _data(planes: Array, step: _Steps, tiles: tuple[int, ...]) -> Array:
@@ -290,14 +291,10 @@ def _data(planes: Array, step: _Steps, tiles: tuple[int, ...]) -> Array:
 
 def _woven(outputs: Array, tiles: tuple[int, ...]) -> Array:
     """The first and second outputs of each axis in turn: the whole images, flat."""
-    before, after = outputs.shape[0], outputs.shape[-1]
-    y = outputs
-    for count in reversed(tiles[1:]):
-        before //= 2
-        between = y.size // (2 * before * after)
-        y = y.reshape(before, 2, between, after).swapaxes(1, 2)
-        after *= 2 * count
-    return y.reshape(-1)
+    num_axes = len(tiles) - 1
+    channels = outputs.shape[-1]
+    y = outputs.swapaxes(0, 1).reshape(*tiles, 1, *(2,) * num_axes, channels)
+    return weave(y, num_axes).reshape(-1)
 
 
 def _chunks(x: Array) -> int:

@@ -50,6 +50,15 @@ def inverse(spectrum: Array, shape: Sequence[int], *, real: bool) -> Array:
     return jnp.fft.ifftn(spectrum, axes=axes)
 
 
+def product(a: Array, b: Array, *, conjugate: bool = False) -> Array:
+    """a times b or its conjugate, both complex: on a CPU faster than XLA's own."""
+    if conjugate:
+        real = a.real * b.real + a.imag * b.imag
+        return jax.lax.complex(real, a.imag * b.real - a.real * b.imag)
+    real = a.real * b.real - a.imag * b.imag
+    return jax.lax.complex(real, a.real * b.imag + a.imag * b.real)
+
+
 def transfer_function(
     psf: Array, shape: Sequence[int], center: Sequence[int] | None = None
 ) -> Array:

@@ -153,10 +153,7 @@ class Blur:
             self._ends = bands(self.output_shape, psf.shape[0], boundary)
         self._otfs: Any = {}  # by the frame; in direct sums there are none
         if method == "fft":
-            last = tuple(k - 1 for k in psf.shape)
-            start = center if boundary in _FROM_CENTER else last
-            if self._ends:
-                start = (last[0], *start[1:])
+            start = self._start(banded=bool(self._ends))
             self._otfs = {
                 frame: fourier.transfer_function(psf, frame, start)
                 for frame in set(self._frames)
@@ -223,6 +220,55 @@ class Blur:
             return scene
         return visible(scene, self.psf.shape, self.center)
 
+    def seen(self) -> Array:
+        """The adjoint of ones, `[*shape]`: how much of a pixel's light is in the image.
+
+        Of "zero" and "valid" sums of the PSF over the shifts that stay in the image, an
+        axis at a time, without a transform.
+        """
+        if self.boundary not in ("circular", "zero", "valid"):
+            return self.adjoint(jnp.ones(self.output_shape, self.psf.dtype))
+        share = jnp.conj(self.psf)
+        if self.boundary == "circular":
+            return jnp.broadcast_to(jnp.sum(share), self.shape)
+        for axis, start in enumerate(self._start(banded=False)):
+            pixels = jnp.arange(self.shape[axis])[:, None]
+            target = pixels + jnp.arange(self.psf.shape[axis]) - start
+            stays = (target >= 0) & (target < self.output_shape[axis])
+            share = jnp.tensordot(
+                stays.astype(share.dtype), share, (1, axis), precision="highest"
+            )
+            share = jnp.moveaxis(share, 0, axis)
+        return share
+
+    def framed(self, *, one_thread: bool) -> "Blur | None":
+        """The circular blur of whole frames that, with zeros around, is this one.
+
+        Of scenes and blurred images at the frame's start, filled up with zeros: then
+        ``framed(scene)`` starts with ``blur(scene)``, ``framed.adjoint(image)`` with
+        ``blur.adjoint(image)``; beyond it has what must be set to zero again. A loop
+        that does so on the way neither cuts nor fills up arrays.
+
+        Args:
+          one_thread: whether transforms may have one thread only (see `bands`).
+
+        Returns:
+          None for direct sums; where what is beyond the scene counts, of the boundaries
+          all but "zero" and "valid"; where bands are faster.
+        """
+        if self.method == "direct" or self.boundary not in ("zero", "valid"):
+            return None
+        boundary = self.boundary if one_thread else "valid"
+        if self._ends and bands(self.output_shape, self.psf.shape[0], boundary):
+            return None
+        frame = self._whole_frame
+        start = self._start(banded=False)
+        otf = self._otfs.get(frame) if not self._ends else None
+        if otf is None:
+            otf = fourier.transfer_function(self.psf, frame, start)
+        static = (frame, "circular", start, self.method, ())
+        return self.tree_unflatten(static, (self.psf, {frame: otf}))
+
     def _linear(self, function, image: Array) -> Array:
         """Applies a linear function of arrays as complex as the PSF."""
         if jnp.iscomplexobj(self.psf):
@@ -249,15 +295,27 @@ class Blur:
     def _padded(self) -> tuple[int, ...]:
         return tuple(n + lo + hi for n, (lo, hi) in zip(self.shape, self._margins))
 
+    def _start(self, banded: bool) -> tuple[int, ...]:
+        """The index of the PSF around which transforms sum up."""
+        last = tuple(k - 1 for k in self.psf.shape)
+        start = self.center if self.boundary in _FROM_CENTER else last
+        return (last[0], *start[1:]) if banded else start
+
     @property
-    def _frames(self) -> list[tuple[int, ...]]:
-        """Of the transforms: one, or one for each band."""
+    def _whole_frame(self) -> tuple[int, ...]:
+        """Of the transforms that are not cut into bands."""
         sizes = self._padded
         if self.boundary == "zero":
             sides = [max(c, k - 1 - c) for k, c in zip(self.psf.shape, self.center)]
-            sizes = tuple(n + side for n, side in zip(sizes, sides))
+            sizes = tuple(n + side for n, side in zip(self.shape, sides))
         if self.boundary != "circular":
             sizes = tuple(fourier.fast_size(n) for n in sizes)
+        return sizes
+
+    @property
+    def _frames(self) -> list[tuple[int, ...]]:
+        """Of the transforms: one, or one for each band."""
+        sizes = self._whole_frame
         if not self._ends:
             return [sizes]
         heights = np.diff(self._ends) + self.psf.shape[0] - 1
@@ -318,8 +376,8 @@ class Blur:
 
     def _sums(self, x: Array, frame: tuple[int, ...], adjoint: bool = False) -> Array:
         """The circular convolution, or correlation, on a frame."""
-        otf = self._otfs[frame]
-        spectrum = fourier.transform(x, frame) * (jnp.conj(otf) if adjoint else otf)
+        spectrum = fourier.transform(x, frame)
+        spectrum = fourier.product(spectrum, self._otfs[frame], conjugate=adjoint)
         return fourier.inverse(spectrum, frame, real=not jnp.iscomplexobj(x))
 
 

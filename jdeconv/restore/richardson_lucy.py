@@ -32,6 +32,7 @@ from jdeconv.restore import noise, stopping, weights
 from jdeconv.restore.acceleration import Path
 from jdeconv.restore.blur import Blur, Operator
 from jdeconv.restore.iterate import iterate, relative_change
+from jdeconv.restore.prepared import Prepared, prepare, trimmed
 from jdeconv.restore.problem import (
     Measurement,
     Solution,
@@ -44,7 +45,6 @@ from jdeconv.restore.unshared import unshared
 
 ACCELERATIONS = ("biggs-andrews",)
 _DAMPING_POWER = 10  # White's N
-_SEEN = 1e-3  # share of a pixel's light within the frame below which it stays as it was
 
 
 class _State(NamedTuple):
@@ -178,21 +178,30 @@ def richardson_lucy(
             (len(shares), *batch),
         )
     has_tv = not (isinstance(tv_weight, (int, float)) and tv_weight == 0)
+    rule = stop if isinstance(stop, str) else None
+    blur = measured.blur
     # Without these no former image is kept from one iteration to the next.
     overwrites = stop is None and acceleration is None and not has_tv
-    solution, _ = (_solve_unshared if overwrites else _solve)(
+    prepared = prepare(
         measured.image,
-        measured.blur,
+        blur,
         mask,
         background,
-        tv_weight,
-        None if isinstance(stop, str) else stop,
         init,
+        framed=rule is None and not (damped or has_tv),
+        one_thread=not overwrites,
+    )
+    solution, _ = (_solve_unshared if overwrites else _solve)(
+        prepared,
+        tv_weight,
+        stop if rule is None else None,
         peak,
         damping,
         shares,
+        scene=tuple(blur.shape),
+        shown=tuple(blur.output_shape),
         num_iters=num_iters,
-        rule=stop if isinstance(stop, str) else None,
+        rule=rule,
         damped=damped,
         accelerated=acceleration is not None,
         has_tv=has_tv,
@@ -215,17 +224,19 @@ def record_shares(
     Returns:
       `[iterations, *batch]`, as `acceleration` takes them.
     """
+    blur = measured.blur
+    prepared = prepare(
+        measured.image, blur, None, 0.0, init, framed=False, one_thread=True
+    )
     solution, shares = _solve(
-        measured.image,
-        measured.blur,
-        None,
-        0.0,
+        prepared,
         tv_weight,
         stop,
-        init,
         None,
         0.0,
         None,
+        scene=blur.shape,
+        shown=blur.output_shape,
         num_iters=num_iters,
         rule=None,
         damped=False,
@@ -279,22 +290,20 @@ def best_tv_weight(
     )
 
 
-_STATIC = ("num_iters", "rule", "damped", "accelerated", "has_tv")
+_STATIC = ("scene", "shown", "num_iters", "rule", "damped", "accelerated", "has_tv")
 
 
 @functools.partial(jax.jit, static_argnames=_STATIC)
 def _solve(
-    image: Array,
-    blur: Operator,
-    mask: Array | None,
-    background: ArrayLike,
+    prepared: Prepared,
     tv_weight: ArrayLike,
     stop: float | None,
-    init: ArrayLike | None,
     peak: ArrayLike | None,
     damping: ArrayLike,
     shares: Array | None,
     *,
+    scene: tuple[int, ...],
+    shown: tuple[int, ...],
     num_iters: int,
     rule: str | None,
     damped: bool,
@@ -304,23 +313,24 @@ def _solve(
     """The scene on its frame, and the shares of the last change that were taken.
 
     Compiled once per size, whatever is in the images.
+
+    Args:
+      prepared: framed only without a rule, damping and total variation.
+      scene, shown: sizes of the scene and the image at the start of the frame.
+      tv_weight, stop, peak, damping, shares: as of `richardson_lucy`, the last one
+        `[iterations, *batch]`.
     """
+    blur, image, counted, sees, gain, background, least, x = prepared
     spatial = tuple(range(-blur.num_axes, 0))
     batch = image.shape[: image.ndim - blur.num_axes]
     tiny = jnp.finfo(image.dtype).tiny
-    image = jnp.maximum(image, 0)
-    least = jnp.finfo(image.dtype).eps * jnp.max(image, spatial, keepdims=True) + tiny
-    background = jnp.asarray(background, image.dtype)
     photons = jnp.asarray(1.0 if peak is None else peak, image.dtype)
     tv_weight = jnp.expand_dims(
         jnp.broadcast_to(jnp.asarray(tv_weight, image.dtype), batch), spatial
     )
-    counted = jnp.ones_like(image)
-    if mask is not None:
-        counted = counted * jnp.asarray(mask, image.dtype)
-    seen = blur.adjoint(counted)
-    sees = seen > _SEEN * jnp.max(seen, spatial, keepdims=True)
-    gain = jnp.where(sees, 1 / jnp.where(sees, seen, 1), 0)
+
+    def of_counted(a: Array) -> Array:
+        return a if counted is None else counted * a
 
     def iteration(image: Array, state: _State) -> tuple[_State, Array, Array]:
         """The next estimate, and at this one the divergence and the model."""
@@ -331,42 +341,35 @@ def _solve(
         divergences = image * jnp.log(jnp.maximum(ratio, tiny)) - image + model
         if damped:
             ratio = _damped(ratio, photons * divergences, jnp.asarray(damping))
-        if mask is not None:
-            ratio, divergences = counted * ratio, counted * divergences
+        ratio, divergences = of_counted(ratio), of_counted(divergences)
         factor = jnp.maximum(blur.adjoint(ratio) * gain, 0)
-        x = x * jnp.where(gain > 0, factor, 1)
+        x = x * jnp.where(sees, factor, 1)
         if dual is not None:
             x, dual = smooth(x, state.x, dual, tv_weight, spatial)
         state = state._replace(x=x, dual=dual)
-        return state, jnp.mean(divergences, spatial), model
+        return state, jnp.mean(trimmed(divergences, shown), spatial), model
 
     def advance(image: Array, state: _State) -> tuple[_State, Array, Array]:
         if state.path is None:
             return iteration(image, state)
-        share = state.path.share(spatial)
-        start = jnp.maximum(state.x + share * (state.x - state.path.before), 0)
+        start = jnp.maximum(state.path.start(state.x), 0)
         new, divergence, model = iteration(image, state._replace(x=start))
-        path = state.path.follow(state.x, start, new.x)
+        path = state.path.follow(state.x, start, new.x, spatial)
         return new._replace(path=path), divergence, model
 
-    def recorded(state: _State) -> tuple[_State, tuple[Array, Array]]:
-        share = jnp.zeros(batch, image.dtype)
+    def recorded(state: _State) -> tuple[_State, tuple[Array, Array | None]]:
+        share = None
         if state.path is not None:
-            share = jnp.broadcast_to(
-                jnp.squeeze(state.path.share(spatial), spatial), batch
-            )
+            share = jnp.broadcast_to(jnp.squeeze(state.path.share, spatial), batch)
         state, divergence, _ = advance(image, state)
         return state, (divergence, share)
 
-    if init is None:
-        init = jnp.mean(image, spatial, keepdims=True)
-    x = jnp.maximum(jnp.asarray(init, image.dtype), least)
-    x = jnp.broadcast_to(x, batch + blur.shape)
-    path, done = None, jnp.zeros((), int)
+    x = jnp.maximum(x, 0)  # a step, as a copy would be shared (see `unshared`)
+    path = None
     if shares is not None:
-        path = Path(x, done, None, None, jnp.expand_dims(shares, spatial))
+        path = Path.given(x, jnp.expand_dims(shares, spatial))
     elif accelerated:
-        path = Path(x, done, jnp.zeros_like(x), jnp.zeros_like(x), None)
+        path = Path.told(x, spatial)
     first = _State(x, path, [jnp.zeros_like(x) for _ in spatial] if has_tv else None)
     if rule is None:
         state, done, (history, taken) = iterate(
@@ -376,7 +379,7 @@ def _solve(
             stop=stop,
             change=lambda a, b: relative_change(a.x, b.x, blur.num_axes),
         )
-        return Solution(state.x, done, history), taken
+        return Solution(trimmed(state.x, scene), done, history), taken
 
     def run(image: Array, goes_on) -> tuple[_Run, Array]:
         """Each image as long as `goes_on` says of its model."""
@@ -406,14 +409,15 @@ def _solve(
 
         def goes_on(run: _Run, divergence: Array, model: Array) -> _Run:
             expected = stopping.expected_divergence(photons * model) / photons
-            expected = jnp.mean(counted * expected, spatial)
+            expected = jnp.mean(of_counted(expected), spatial)
             return run._replace(going=run.going & (divergence > expected))
 
     else:
         fitted, checked = stopping.split(image, photons)
 
         def gains(run: _Run, _, model: Array) -> _Run:
-            lost = jnp.mean(counted * (model - checked * jnp.log(model)), spatial)
+            lost = model - checked * jnp.log(model)
+            lost = jnp.mean(of_counted(lost), spatial)
             better = lost < run.least
             least_at = jnp.where(better, run.done, run.least_at)
             return run._replace(

@@ -16,11 +16,15 @@ def unshared(function: Callable, static_argnames: Sequence[str]) -> Callable:
 
     Once jax 0.10 has shared any other step between the threads of a CPU, it carries on
     in one of them, where a transform has that thread only. So no step is shared here.
-    Copies of large arrays (4 MiB, not 1) still are: it helps where a loop's arrays are
-    written over, not where former ones are kept. Newer versions of jax are free of it.
+    Copies of more than 1 MiB still are: it helps where a loop's arrays are written
+    over, not where former ones are kept. And so are the steps around the loop if there
+    are more than eight (XLA's `execute_sequential_num_thunks_threshold`), by which it
+    is chance where the loop runs: prepare its arrays in a program of their own. Newer
+    versions of jax are free of it.
 
     Args:
-      function: jitted, as it is used within other programs and under transforms.
+      function: jitted, as it is used within other programs and under transforms; the
+        loop and next to nothing else.
       static_argnames: as given to `jax.jit`.
     """
     if jax.__version_info__ >= (0, 11):

@@ -81,6 +81,51 @@ def test_large_images_go_by_bands_that_no_one_sees(center, rng, monkeypatch):
         assert gap < 1e-6, boundary
 
 
+@pytest.mark.parametrize(("size", "center"), [((9, 8), None), ((8, 9), (0, 7))])
+def test_what_is_seen_of_each_pixel_is_the_adjoint_of_ones(size, center, rng):
+    kernel = rng.normal(size=size).astype(np.float32)
+    for boundary, method in itertools.product(BOUNDARIES, ("direct", "fft")):
+        blur = Blur(kernel, (13, 18), boundary, center=center, method=method)
+        expected = blur.adjoint(jnp.ones(blur.output_shape))
+        np.testing.assert_allclose(blur.seen(), expected, atol=2e-5, err_msg=boundary)
+
+
+@pytest.mark.parametrize("boundary", ["zero", "valid"])
+@pytest.mark.parametrize(("size", "center"), [((9, 8), None), ((8, 9), (0, 7))])
+def test_on_whole_frames_with_zeros_around_it_is_the_same(boundary, size, center, rng):
+    kernel = rng.normal(size=size).astype(np.float32)
+    blur = Blur(kernel, (23, 31), boundary, center=center, method="fft")
+    frame = blur.framed(one_thread=True)
+    assert isinstance(frame, Blur)
+
+    def filled_up(image, shape):
+        margins = [(0, m - n) for n, m in zip(image.shape[1:], shape)]
+        return np.pad(image, [(0, 0), *margins])
+
+    def start(image, shape):
+        return image[:, : shape[0], : shape[1]]
+
+    x = rng.normal(size=(2, *blur.shape)).astype(np.float32)
+    found = start(frame(filled_up(x, frame.shape)), blur.output_shape)
+    np.testing.assert_allclose(found, blur(x), atol=2e-5)
+    y = rng.normal(size=(2, *blur.output_shape)).astype(np.float32)
+    found = start(frame.adjoint(filled_up(y, frame.shape)), blur.shape)
+    np.testing.assert_allclose(found, blur.adjoint(y), atol=2e-5)
+
+
+def test_no_frame_where_it_is_none_or_slower():
+    kernel = np.ones((9, 9), np.float32)
+    for boundary in ("circular", "reflect", "edge"):
+        assert Blur(kernel, (32, 32), boundary).framed(one_thread=False) is None
+    direct = Blur(kernel, (32, 32), "zero", method="direct")
+    assert direct.framed(one_thread=False) is None
+    large = Blur(kernel, (1100, 1100), "valid")
+    assert large._ends and large.framed(one_thread=False) is None
+    middle = Blur(kernel, (384, 384), "zero")  # bands for one thread, by jax 0.10
+    assert middle.framed(one_thread=False) is not None
+    assert (middle.framed(one_thread=True) is None) == bool(middle._ends)
+
+
 def test_the_rows_of_bands():
     shapes = [(1024, 1024), (1999, 1200), (4096, 4096), (1500, 100_000)]
     for (num_rows, width), window in itertools.product(shapes, (2, 9, 32)):

@@ -160,6 +160,29 @@ def test_total_variation_and_background_help_with_noisy_counts(scene):
     assert plain < error()
 
 
+@pytest.mark.parametrize("boundary", ["zero", "unknown"])
+@pytest.mark.parametrize("acceleration", [None, "biggs-andrews"])
+def test_on_whole_frames_it_is_the_same(boundary, acceleration, scene, monkeypatch):
+    """With all that comes in the image's shape: mask, background, first estimate."""
+    rng = np.random.default_rng(0)
+    y = jnp.stack([scene[:48, :56], scene[48:, :56]]) + 0.2
+    options = {
+        "boundary": boundary,
+        "acceleration": acceleration,
+        "mask": rng.random(y.shape) > 0.05,
+        "background": rng.uniform(0.1, 0.2, y.shape[1:]),
+        "num_iters": 12,
+    }
+    kernel = psf.motion(12.0, 30.0)
+    framed = richardson_lucy(y, kernel, **options)
+    monkeypatch.setattr(Blur, "framed", lambda *_, **__: None)
+    jax.clear_caches()
+    cut = richardson_lucy(y, kernel, **options)
+    np.testing.assert_allclose(framed.image, cut.image, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(framed.history, cut.history, rtol=1e-3)
+    assert framed.image.shape == cut.image.shape == y.shape
+
+
 def test_masked_pixels_do_not_count(scene):
     kernel = psf.gaussian(1.0)
     y = Blur(kernel, scene.shape, "valid")(scene)

@@ -5,11 +5,10 @@
 30 iterations, float32. The programs take turns in one process, each waits for its
 result. scikit-image knows only zeros beyond the frame, and is right only where all of
 the scene's light falls into it, so that is what the images are; there the outputs must
-agree to 1e-3 of the range. An iteration needs four real transforms, so these,
-of the frame that the solver uses, thirty times, are the limit; they are timed with the
-rest. Writes
-benchmarks/records/deblur_speed-DEVICE-jaxVERSION.json, and with --write the table in
-docs/deblurring.md.
+agree to 1e-3 of the range. An iteration needs four real transforms, so these, of the
+frame that the solver uses, thirty times, are the limit; they are timed with the rest.
+Writes benchmarks/records/deblur_speed-DEVICE-jaxVERSION.json, and with --write the
+table in docs/deblurring.md.
 """
 
 import argparse

@@ -51,7 +51,11 @@ def inverse(spectrum: Array, shape: Sequence[int], *, real: bool) -> Array:
 
 
 def product(a: Array, b: Array, *, conjugate: bool = False) -> Array:
-    """a times b or its conjugate, both complex: on a CPU faster than XLA's own."""
+    """a times b or its conjugate, both complex, in real parts.
+
+    For loops on a CPU: Richardson-Lucy at 512 x 512 takes 0.88 to 1.0 of its time with
+    XLA's own product; at 2048 x 2048 and in other solvers there is no difference.
+    """
     if conjugate:
         real = a.real * b.real + a.imag * b.imag
         return jax.lax.complex(real, a.imag * b.real - a.real * b.imag)

@@ -263,9 +263,10 @@ class Blur:
             return None
         frame = self._whole_frame
         start = self._start(banded=False)
-        otf = self._otfs.get(frame) if not self._ends else None
-        if otf is None:
+        if self._ends:
             otf = fourier.transfer_function(self.psf, frame, start)
+        else:
+            otf = self._otfs[frame]
         static = (frame, "circular", start, self.method, ())
         return self.tree_unflatten(static, (self.psf, {frame: otf}))
 

@@ -1,6 +1,8 @@
 """`unshared` gives what `jax.jit` gives, and by jax 0.10 shares no step."""
 
 import functools
+import importlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,8 @@ import numpy as np
 import pytest
 from jax import lax
 
+from jdeconv.restore import Blur, psf
+from jdeconv.restore.prepared import prepare
 from jdeconv.restore.unshared import unshared
 
 
@@ -57,3 +61,35 @@ def test_no_step_is_shared_between_threads():
     alone = function.__closure__[0].cell_contents
     assert sharing(jitted.lower(x, times=2)) > 0
     assert sharing(alone.lower(x, times=2)) == 0
+
+
+@pytest.mark.skipif(jax.__version_info__ >= (0, 11), reason="of older jax")
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of CPUs")
+@pytest.mark.parametrize("boundary", ["circular", "zero", "valid"])
+def test_around_richardson_lucys_loop_are_no_more_than_eight_steps(boundary):
+    """XLA runs so many in order; of more it is chance in which thread the loop runs."""
+    blur = Blur(psf.gaussian(2.0, (9, 9)), (40, 40), boundary)
+    image = jnp.ones(blur.output_shape)
+    given = prepare(image, blur, None, 0.0, None, framed=True, one_thread=False)
+    module = importlib.import_module("jdeconv.restore.richardson_lucy")
+    alone = module._solve_unshared.__closure__[0].cell_contents
+    program = alone.lower(
+        given,
+        0.0,
+        None,
+        None,
+        0.0,
+        None,
+        scene=blur.shape,
+        shown=blur.output_shape,
+        num_iters=5,
+        rule=None,
+        damped=False,
+        accelerated=False,
+        has_tv=False,
+    )
+    entry = program.compile().as_text().split("ENTRY")[1]
+    kinds = re.findall(r"^ .* = .*?[\]})] ([\w-]+)\(", entry, re.MULTILINE)
+    free = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
+    steps = [kind for kind in kinds if kind not in free]
+    assert "while" in steps and len(steps) <= 8, steps

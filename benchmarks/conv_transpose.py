@@ -189,7 +189,9 @@ def _number(ms: float) -> str:
 def ratios(record: dict) -> dict[str, float]:
     """The figures of merit: geometric and extreme ratios of medians."""
     cells = {n: c for n, c in record["shapes"].items() if n in NETWORKS}
-    found = {}
+    found: dict[str, float] = {}
+    if not cells:  # reports alone
+        return found
     for part in ("forward", "both"):
         lax_ = {
             n: median(c[part], "lax") / median(c[part], "jdeconv")

@@ -47,7 +47,8 @@ def conv_transpose(
         polyphase form, "matmul" one matrix product and overlap-add, "shifts", "sums"
         and "spread" the forms for depthwise kernels, "planes" that for volumes,
         "winograd" the form with fewer products for short windows, "taps" the one for
-        the kernel gradient of few channels, "merged" that for narrow groups.
+        the kernel gradient of few channels, "lanes" and "merged" those for narrow
+        groups.
       precision, preferred_element_type: as in `conv`.
 
     Returns:

@@ -23,6 +23,7 @@ from jdeconv.ops.geometry import Axis
 from jdeconv.ops.lowering import (
     choose,
     direct,
+    lanes,
     lhs_dilation,
     matmul,
     merged,
@@ -50,6 +51,7 @@ LOWERINGS: dict[str, Callable[..., Array]] = {
     "winograd": winograd.lower,
     "swapped": swapped.lower,
     "taps": taps.lower,
+    "lanes": lanes.lower,
 }
 ALGORITHMS = ("auto", *NAMES)
 
@@ -77,7 +79,7 @@ def conv_transpose_by(
             conv_by(name, axes, groups, **numerics),
             lambda kernel: (*sizes, kernel.shape[-2] * groups),
         )
-    if name in ("matmul", WHOLE):
+    if name in ("matmul", WHOLE, "lanes"):
         numerics["part"] = part
     return lambda y, kernel: LOWERINGS[name](y, kernel, axes, groups, **numerics)
 
@@ -101,6 +103,9 @@ def conv_by(
         return lambda x, kernel: direct.conv(x, kernel, axes, groups, **numerics)
     if name == "winograd" and _unstrided(axes) and part != "conv_transpose":
         return lambda x, kernel: winograd.conv(x, kernel, axes, groups, **numerics)
+    if name == "lanes":
+        numerics["part"] = part
+        return lambda x, kernel: lanes.conv(x, kernel, axes, groups, **numerics)
     lower = LOWERINGS[name]
     if name in ("matmul", WHOLE):
         lower = functools.partial(lower, part=part, transposed=True)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import jax
 
-from jdeconv.ops.lowering import merged, taps, tuned, winograd
+from jdeconv.ops.lowering import lanes, merged, taps, tuned, winograd
 from jdeconv.ops.lowering.problem import Problem
 
 REFERENCE = "lhs_dilation"
@@ -38,6 +38,7 @@ NAMES = (
     "winograd",
     "swapped",
     "taps",
+    "lanes",
     MERGED,
 )
 
@@ -149,6 +150,7 @@ _FRESH = 3.7  # memory that the allocator returns to the system after each run
 _KEPT = 32 << 20  # bytes: blocks up to this size it keeps (glibc)
 _MOST_PIECES = 64  # each is an operation to compile
 _MOST_TAPS = 100  # an image each
+_LANES = 8  # of a register, in float32
 
 
 def on_cpu(p: Problem) -> Forms:
@@ -299,8 +301,26 @@ def _short_on_cpu(p: Problem, thin: int, wide: int) -> Forms:
 
 def _grouped_on_cpu(p: Problem, strided: bool) -> Forms:
     """The library computes groups one by one, and their gradients by plain loops."""
+    found = _wide_groups_on_cpu(p, strided)
+    if _in_lanes(p.group_out, math.prod(p.blocks), strided):
+        found = found._replace(conv_transpose="lanes")
+    if _in_lanes(p.group_in, p.taps, strided):
+        found = found._replace(conv="lanes")
+    return found
+
+
+def _in_lanes(channels: int, taps: int, strided: bool) -> bool:
+    """Whether sums over so many channels of a group and taps are best in `lanes`."""
+    most = lanes.TERMS if strided else 6 * lanes.TERMS  # in a loop
+    return channels <= _LANES and channels * taps <= most
+
+
+def _wide_groups_on_cpu(p: Problem, strided: bool) -> Forms:
     if merged.count(p) > 1:
-        return Forms(MERGED, MERGED, MERGED)
+        found = Forms(MERGED, MERGED, MERGED)
+        if strided and p.group_in > _LANES and jax.__version_info__ >= (0, 11):
+            found = found._replace(conv=REFERENCE)  # groups at once, since then
+        return found
     if p.pieces * p.groups <= 4 * _MOST_PIECES:
         return Forms("phases" if strided else "matmul", "matmul", "matmul")
     return Forms("phases", REFERENCE, "phases") if strided else STOCK

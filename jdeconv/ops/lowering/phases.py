@@ -42,19 +42,12 @@ def lower(
     """
     convolve = convolve or _convolve
     strides = tuple(a.stride for a in axes)
-    first = tuple(a.low // a.stride for a in axes)  # smallest and largest q needed
-    last = tuple((a.low + a.input_size - 1) // a.stride for a in axes)
     inputs = kernel.shape[-2]
-    kernel, taps = _phase_kernel(kernel, axes, groups)
+    kernel, taps = phase_kernel(kernel, axes, groups)
     # Padded beforehand: XLA's CPU backend takes a slow path for the kernel's gradient
     # when the output of a convolution is larger than its unpadded input.
-    margins = [
-        (m - 1 - q0, q1 - (a.output_size - 1), 0)
-        for m, q0, q1, a in zip(taps, first, last, axes)
-    ]
-    y = lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *margins, (0, 0, 0)])
     phases = convolve(
-        y,
+        padded(y, axes, taps),
         kernel,
         groups,
         precision=precision,
@@ -63,15 +56,26 @@ def lower(
     # [batch, *q, g * prod(s) * in/g] -> [batch, *(q s), g * in/g]
     split = phases.reshape(*phases.shape[:-1], groups, *strides, inputs)
     woven = weave(split, len(axes))
-    starts = [a.low - q0 * a.stride for q0, a in zip(first, axes)]
+    return cut(woven, axes)
+
+
+def padded(y: Array, axes: tuple[Axis, ...], taps: tuple[int, ...]) -> Array:
+    """y `[batch, *o, ...]` with the zeros that the phases see beyond it."""
+    margins = []
+    for a, m in zip(axes, taps):
+        first, last = a.low // a.stride, (a.low + a.input_size - 1) // a.stride
+        margins.append((m - 1 - first, last - (a.output_size - 1), 0))
+    rest = [(0, 0, 0)] * (y.ndim - 1 - len(axes))
+    return lax.pad(y, jnp.zeros((), y.dtype), [(0, 0, 0), *margins, *rest])
+
+
+def cut(woven: Array, axes: tuple[Axis, ...]) -> Array:
+    """x `[batch, *n, ...]` of the whole blocks of s positions that it lies in."""
+    starts = [a.low % a.stride for a in axes]
+    ends = [start + a.input_size for start, a in zip(starts, axes)]
+    rest = woven.shape[1 + len(axes) :]
     return lax.slice(
-        woven,
-        (0, *starts, 0),
-        (
-            woven.shape[0],
-            *(start + a.input_size for start, a in zip(starts, axes)),
-            woven.shape[-1],
-        ),
+        woven, (0, *starts, *(0 for _ in rest)), (woven.shape[0], *ends, *rest)
     )
 
 
@@ -88,7 +92,9 @@ def _convolve(y: Array, kernel: Array, groups: int, **numerics) -> Array:
     )
 
 
-def _phase_kernel(kernel: Array, axes: tuple[Axis, ...], groups: int):
+def phase_kernel(
+    kernel: Array, axes: tuple[Axis, ...], groups: int
+) -> tuple[Array, tuple[int, ...]]:
     """[*window, in/g, out] -> [*taps, out/g, g * prod(s) * in/g], and the taps."""
     taps = tuple(-(-a.span // a.stride) for a in axes)
     kernel = lax.pad(

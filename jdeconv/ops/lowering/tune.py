@@ -64,8 +64,11 @@ def applicable(p: Problem, computation: str, platform: str) -> list[str]:
         return [*names, "swapped"] if swapped else names
     if p.groups <= 8 and max(p.blocks) > 1:
         names.append("winograd")
-    if computation == "kernel_gradient" and p.taps * p.groups <= 128:
-        names.append("taps")
+    if computation == "kernel_gradient":
+        if p.taps * p.groups <= 128:
+            names.append("taps")
+    elif p.groups > 1 and p.group_in + p.group_out <= 32:
+        names.append("lanes")
     if merged.count(p) > 1:
         names.append(MERGED)
     return names

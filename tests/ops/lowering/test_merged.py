@@ -22,11 +22,11 @@ def asked(groups, inputs, outputs, strides):
 @pytest.mark.parametrize(
     "groups, inputs, outputs, strides, count",
     [
-        (8, 8, 8, 2, 4),  # 32 channels at a stride
-        (8, 8, 8, 1, 8),  # 64 else
-        (16, 4, 16, 2, 8),  # the narrower side counts
-        (6, 8, 8, 2, 6),  # four do not divide six
-        (2, 4, 4, 2, 2),  # all there are
+        (8, 16, 16, 2, 2),  # 32 channels at a stride
+        (8, 16, 16, 1, 4),  # 64 else
+        (16, 9, 16, 2, 4),  # the narrower side counts
+        (6, 9, 9, 2, 6),  # four do not divide six
+        (2, 12, 12, 2, 2),  # all there are
         (4, 64, 64, 2, 1),
     ],
 )

@@ -53,6 +53,11 @@ LOWERINGS: dict[str, Callable[..., Array]] = {
     "taps": taps.lower,
     "lanes": lanes.lower,
 }
+# The forward conv by a form of its own, and not by a lowering's transpose.
+_FORWARD: dict[str, Callable[..., Array]] = {
+    "winograd": winograd.conv,
+    "lanes": lanes.conv,
+}
 ALGORITHMS = ("auto", *NAMES)
 
 _Bilinear = Callable[[Array, Array], Array]
@@ -73,13 +78,13 @@ def conv_transpose_by(
     """
     if name == MERGED:
         return _by_wider_groups(conv_transpose_by, axes, groups, part, **numerics)
-    if part == "conv" and name == "winograd" and _unstrided(axes):
+    if part == "conv" and _has_forward(name, axes):
         sizes = [a.input_size for a in axes]
         return _transposed(
             conv_by(name, axes, groups, **numerics),
             lambda kernel: (*sizes, kernel.shape[-2] * groups),
         )
-    if name in ("matmul", WHOLE, "lanes"):
+    if name in ("matmul", WHOLE):
         numerics["part"] = part
     return lambda y, kernel: LOWERINGS[name](y, kernel, axes, groups, **numerics)
 
@@ -101,11 +106,8 @@ def conv_by(
         return _by_wider_groups(conv_by, axes, groups, part, **numerics)
     if name == REFERENCE:
         return lambda x, kernel: direct.conv(x, kernel, axes, groups, **numerics)
-    if name == "winograd" and _unstrided(axes) and part != "conv_transpose":
-        return lambda x, kernel: winograd.conv(x, kernel, axes, groups, **numerics)
-    if name == "lanes":
-        numerics["part"] = part
-        return lambda x, kernel: lanes.conv(x, kernel, axes, groups, **numerics)
+    if part != "conv_transpose" and _has_forward(name, axes):
+        return lambda x, kernel: _FORWARD[name](x, kernel, axes, groups, **numerics)
     lower = LOWERINGS[name]
     if name in ("matmul", WHOLE):
         lower = functools.partial(lower, part=part, transposed=True)
@@ -135,8 +137,9 @@ def _by_wider_groups(
     return function
 
 
-def _unstrided(axes: tuple[Axis, ...]) -> bool:
-    return all(a.stride == 1 for a in axes)
+def _has_forward(name: str, axes: tuple[Axis, ...]) -> bool:
+    unstrided = all(a.stride == 1 for a in axes)
+    return name in _FORWARD and (unstrided or name != "winograd")
 
 
 def _transposed(

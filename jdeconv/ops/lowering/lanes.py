@@ -4,9 +4,8 @@
 
 One number of x times a row of the kernel: the channels of a group lie next to each
 other, about as many as a vector register has lanes, and a compiler fuses the sum over
-all taps and inputs into one pass. Libraries make a matrix product of each group, which
-has fewer rows or columns than their inner loops are made for. The transposed conv takes
-the phases of x (see `phases`) for outputs, each written where it belongs.
+all taps and inputs into one pass. The transposed conv takes the phases of x (see
+`phases`) for outputs, each written where it belongs.
 
 Beyond a number of terms a compiler stops fusing and the sums go through memory: a loop
 over the first axes of the window takes some at a time.
@@ -17,7 +16,6 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -34,30 +32,18 @@ def lower(
     axes: tuple[Axis, ...],
     groups: int,
     *,
-    part: str = "conv_transpose",
     precision=None,
     preferred_element_type=None,
 ) -> Array:
     """Transposed conv as in `lowering`, for every legal argument.
 
     A dilated kernel is used with its zeros written out. `precision` has no bearing:
-    sums are exact to the type.
-
-    Args:
-      part: the computation that will run: this one or, where it is transposed in y,
-        "conv". The value is the same.
+    there is no matrix product.
     """
     del precision
     dtype = preferred_element_type or y.dtype
-    y, kernel = _wide(y, dtype), _wide(kernel, dtype)
-    if part != "conv":
-        return _conv_transpose(y, kernel, axes, groups).astype(dtype)
-    sizes = [a.input_size for a in axes]
-    shape = (y.shape[0], *sizes, kernel.shape[-2] * groups)
-    transpose = jax.linear_transpose(
-        lambda x: _conv(x, kernel, axes, groups), jax.ShapeDtypeStruct(shape, y.dtype)
-    )
-    return transpose(y)[0].astype(dtype)
+    x = _conv_transpose(_wide(y, dtype), _wide(kernel, dtype), axes, groups)
+    return x.astype(dtype)
 
 
 def conv(
@@ -66,23 +52,13 @@ def conv(
     axes: tuple[Axis, ...],
     groups: int,
     *,
-    part: str = "conv",
     precision=None,
     preferred_element_type=None,
 ) -> Array:
-    """The forward conv, for every legal argument; `part` as in `lower`."""
+    """The forward conv, for every legal argument."""
     del precision
     dtype = preferred_element_type or x.dtype
-    x, kernel = _wide(x, dtype), _wide(kernel, dtype)
-    if part != "conv_transpose":
-        return _conv(x, kernel, axes, groups).astype(dtype)
-    sizes = [a.output_size for a in axes]
-    shape = (x.shape[0], *sizes, kernel.shape[-1])
-    transpose = jax.linear_transpose(
-        lambda y: _conv_transpose(y, kernel, axes, groups),
-        jax.ShapeDtypeStruct(shape, x.dtype),
-    )
-    return transpose(x)[0].astype(dtype)
+    return _conv(_wide(x, dtype), _wide(kernel, dtype), axes, groups).astype(dtype)
 
 
 def _wide(array: Array, dtype) -> Array:

@@ -318,7 +318,8 @@ def _in_lanes(channels: int, taps: int, strided: bool) -> bool:
 def _wide_groups_on_cpu(p: Problem, strided: bool) -> Forms:
     if merged.count(p) > 1:
         found = Forms(MERGED, MERGED, MERGED)
-        if strided and p.group_in > _LANES and jax.__version_info__ >= (0, 11):
+        flat = strided and len(p.axes) < 3
+        if flat and p.group_in > _LANES and jax.__version_info__ >= (0, 11):
             found = found._replace(conv=REFERENCE)  # faster since then
         return found
     if p.pieces * p.groups <= 4 * _MOST_PIECES:
